@@ -1,0 +1,1 @@
+"""Backends: the same set of operations, computed in different ways."""
