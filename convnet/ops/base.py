@@ -313,7 +313,7 @@ class Ops(ABC):
     def sum2_cost(self, inputs: In, values: Out) -> None:
         """values[0] = sum of inputs^2."""
 
-    # --- learning -----------------------------------------------------------------------------------
+    # --- learning ---------------------------------------------------------------------------
 
     @abstractmethod
     def sgd(
