@@ -60,6 +60,7 @@ class Window:
 
     Filter f belongs to group f // (F / groups) and sees the C / groups channels of that group.
     Output pixel (p, q) sees image rows p * stride - padding + (0 .. K-1), columns likewise.
+    P = Q = `modules` where it is given (> 0), else as many as cover the padded image.
     """
 
     channels: int
@@ -70,6 +71,7 @@ class Window:
     padding: int = 0
     stride: int = 1
     groups: int = 1
+    modules: int = 0
 
     def __post_init__(self) -> None:
         if self.channels % self.groups:
@@ -91,11 +93,13 @@ class Window:
 
     @property
     def out_height(self) -> int:
-        return window_count(self.height, self.filter_size, self.padding, self.stride)
+        return self.modules or window_count(
+            self.height, self.filter_size, self.padding, self.stride
+        )
 
     @property
     def out_width(self) -> int:
-        return window_count(self.width, self.filter_size, self.padding, self.stride)
+        return self.modules or window_count(self.width, self.filter_size, self.padding, self.stride)
 
     @property
     def group_channels(self) -> int:

@@ -329,3 +329,14 @@ class Ops(ABC):
         """increments = momentum*increments - rate/cases*gradients - decay*rate*weights;
         weights += increments. Any shape. cuda-convnet's rule: the decay takes part in momentum.
         """
+
+
+# Operations that may write over one of their inputs: name -> (that input, the output).
+IN_PLACE = {
+    "neuron_fprop": ("inputs", "acts"),
+    "neuron_bprop": ("acts_grad", "inputs_grad"),
+    "add_scaled": ("inputs", "acts"),
+    "eltmax": ("first", "acts"),
+    "dropout": ("inputs", "acts"),
+    "softmax_fprop": ("inputs", "acts"),
+}

@@ -1,0 +1,1 @@
+"""The layers: one file a family, each with its parameters, shape rule, forward and backward."""

@@ -1,0 +1,215 @@
+"""What every layer is: keys of the layer files, an output shape, forward and backward."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from convnet.config.keys import Ignored, Key
+from convnet.config.layers import LayerSpec
+from convnet.config.schedules import Schedule
+from convnet.errors import ShapeError
+from convnet.geometry import Shape
+from convnet.ops.base import Ops
+from convnet.plan import Buffer, new_buffer
+
+# Keys that every layer with inputs may have.
+GPU_KEY = Key(
+    "gpu", Ignored(), "device numbers of cuda-convnet2; one device runs all", default=None
+)
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What a pass over the net is for.
+
+    Attributes:
+        name: "train", "test" or "check".
+        train: whether random layers (dropout) are active.
+        backward: whether gradients are computed.
+        all_gradients: also of matrices whose learning rate is zero.
+    """
+
+    name: str
+    train: bool = False
+    backward: bool = False
+    all_gradients: bool = False
+
+
+TRAIN = Mode("train", train=True, backward=True)
+TEST = Mode("test")
+CHECK = Mode("check", backward=True, all_gradients=True)
+
+
+class Grad(NamedTuple):
+    """Where a layer puts the gradient of one of its inputs, and whether it adds to it."""
+
+    buffer: Buffer
+    add: bool
+
+
+@dataclass
+class Backward:
+    """What a layer's backward pass works with.
+
+    Attributes:
+        x, y: the inputs' outputs and the layer's own.
+        dy: the gradient of y.
+        dx: where the gradients of the inputs go; None where one is not wanted.
+        gradients: the parameters whose gradient was begun by an earlier user: add to those.
+        mode: what the pass is for.
+    """
+
+    x: Sequence[Buffer]
+    y: Buffer
+    dy: Buffer
+    dx: Sequence[Grad | None]
+    gradients: set[Parameter]
+    mode: Mode
+
+    @property
+    def grad(self) -> Grad:
+        """Where the gradient of the only input goes."""
+        (grad,) = self.dx
+        assert grad is not None, "a layer's backward is only called if a gradient is wanted"
+        return grad
+
+
+class Parameter:
+    """A matrix that is learned: weights of one input, or the biases.
+
+    Attributes:
+        name: "<layer>.weights.<input>" or "<layer>.biases".
+        shape: rows and columns, as in cuda-convnet's checkpoints.
+        rate: learning-rate schedule, or None if no parameter file was given.
+        initial: returns the initial values, float32 of `shape`, given a random generator.
+        value, increment, gradient: their buffers; the net gives the first two their arrays.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        *,
+        init_scale: float = 0.0,
+        init_value: float = 0.0,
+        rate: Schedule | None,
+        momentum: float,
+        decay: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.init_scale = init_scale
+        self.init_value = init_value
+        self.rate = rate
+        self.momentum = momentum
+        self.decay = decay
+        self.value = new_buffer(name, shape, per_case=False)
+        self.increment = new_buffer(f"{name}.inc", shape, per_case=False)
+        self.gradient = new_buffer(f"{name}.grad", shape, per_case=False)
+
+    def initial(self, generator: np.random.Generator) -> np.ndarray:
+        """init_value plus init_scale times standard normal numbers, float32 of `shape`."""
+        values = np.full(self.shape, self.init_value, np.float32)
+        if self.init_scale:
+            values += self.init_scale * generator.standard_normal(self.shape, np.float32)
+        return values
+
+    def is_trained(self, mode: Mode) -> bool:
+        """Whether this pass computes its gradient: not if its base rate is zero (frozen)."""
+        return mode.all_gradients or self.rate is None or self.rate.base > 0
+
+
+class Layer(ABC):
+    """One section of the layer-definition file, with its shape worked out.
+
+    A subclass declares `keys`, sets `self.shape` in its constructor and writes `forward` and
+    `backward` as calls of operations. Both are called once per program, with buffers in place
+    of arrays (see convnet.plan), so they must not depend on values, only on shapes and mode.
+
+    Attributes:
+        name, inputs, where: of the section; `where` is "file:line".
+        values: the typed values of its keys.
+        shape: what it puts out per image.
+    """
+
+    type_name: ClassVar[str]
+    keys: ClassVar[tuple[Key, ...]] = ()
+    min_inputs: ClassVar[int] = 1
+    max_inputs: ClassVar[int | None] = 1
+    needs_parameters: ClassVar[bool] = False  # a section in the parameter file
+    has_output: ClassVar[bool] = True
+
+    shape: Shape
+
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
+        self.name = spec.name
+        self.where = spec.where
+        self.values: dict[str, Any] = spec.values
+        self.inputs = tuple(inputs)
+        self.temporaries: dict[str, Buffer] = {}
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The matrices that this layer uses, shared ones included."""
+        return ()
+
+    @property
+    def own_parameters(self) -> tuple[Parameter, ...]:
+        """The matrices that belong to this layer."""
+        return tuple(p for p in self.parameters if p.name.rsplit(".weights.")[0] == self.name)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the forward pass, per image."""
+        return 0
+
+    @property
+    def backward_reads_output(self) -> bool:
+        """Whether the backward pass needs y, so that a neuron after it cannot overwrite it."""
+        return False
+
+    @abstractmethod
+    def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
+        """Computes the output `y` (shape + N) from the inputs' outputs `x`."""
+
+    def backward(self, ops: Ops, b: Backward) -> None:
+        """Computes the gradients of the inputs and of the parameters."""
+        raise NotImplementedError(f"layer type {self.type_name} has no backward pass")
+
+    def temporary(self, name: str, shape: Sequence[int]) -> Buffer:
+        """Memory per image that forward leaves for backward, besides x and y."""
+        return self.temporaries.setdefault(name, new_buffer(f"{self.name}.{name}", shape))
+
+    def images_shape(self, channels: int, index: int = 0) -> Shape:
+        """Input `index` taken as images of so many channels.
+
+        Raises:
+            ShapeError: it has another number of channels and is not a stack of square images.
+        """
+        shape = self.inputs[index].shape
+        if shape.channels == channels:
+            return shape
+        pixels, rest = divmod(shape.size, channels)
+        side = round(pixels**0.5)
+        if rest or side * side != pixels:
+            raise ShapeError(
+                f"input '{self.inputs[index].name}' is {shape} ({shape.size} numbers), "
+                f"not interpretable as {channels}-channel images"
+            )
+        return Shape(channels, side, side)
+
+
+def check_equal_sizes(layer: Layer) -> None:
+    """Raises: ShapeError if the inputs of an elementwise layer differ in size."""
+    first, *others = layer.inputs
+    for other in others:
+        if other.shape.size != first.shape.size:
+            raise ShapeError(
+                f"inputs must have equal sizes; found '{first.name}' {first.shape} "
+                f"and '{other.name}' {other.shape}"
+            )

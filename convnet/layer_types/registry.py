@@ -1,0 +1,41 @@
+"""The layer types by the names that layer files use."""
+
+from __future__ import annotations
+
+from convnet.layer_types.base import Layer
+from convnet.layer_types.conv import ConvLayer, LocalLayer
+from convnet.layer_types.cost import LogregCost, SoftmaxLayer, Sum2Cost
+from convnet.layer_types.data import DataLayer
+from convnet.layer_types.elementwise import (
+    ConcatLayer,
+    Dropout2Layer,
+    DropoutLayer,
+    EltmaxLayer,
+    EltsumLayer,
+    NeuronLayer,
+)
+from convnet.layer_types.norm import CmrnormLayer, RnormLayer
+from convnet.layer_types.pool import PoolLayer
+from convnet.layer_types.weights import FcLayer
+
+LAYER_TYPES: dict[str, type[Layer]] = {
+    layer_type.type_name: layer_type
+    for layer_type in (
+        DataLayer,
+        ConvLayer,
+        LocalLayer,
+        FcLayer,
+        PoolLayer,
+        RnormLayer,
+        CmrnormLayer,
+        NeuronLayer,
+        EltsumLayer,
+        EltmaxLayer,
+        ConcatLayer,
+        DropoutLayer,
+        Dropout2Layer,
+        SoftmaxLayer,
+        LogregCost,
+        Sum2Cost,
+    )
+}

@@ -1,0 +1,301 @@
+"""From layers to a flat program over planned buffers.
+
+A layer's forward and backward are written as calls of operations (convnet.ops.base). Here they
+are called once with a Recorder in place of a backend and Buffers in place of arrays; what comes
+out is the list of operation calls of a training step. Three passes follow:
+
+1. fuse    a convolution or fc and the neuron after it, a softmax and the cost above it
+2. alias   an elementwise operation writes over its input where nobody reads that input later
+3. place   every buffer gets an offset in one arena; buffers that are never alive together share
+
+All sizes are known before the first step. `str(program)` prints the result.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from convnet.ops.base import IN_PLACE, Array, Ops
+
+ALIGNMENT = 16  # floats: one cache line
+
+
+@dataclass(eq=False)
+class Storage:
+    """A piece of memory: `size` numbers per image, or `size` in all if not `per_case`.
+
+    Storage with an `array` (weights) is fixed and belongs to the net; all other storage lives
+    in the arena, from its first to its last use, or to the end of the program if it is kept.
+    """
+
+    name: str
+    size: int
+    per_case: bool = True
+    array: Array | None = None
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A storage seen as an array of `shape`, followed by the number of images if per_case."""
+
+    storage: Storage
+    shape: tuple[int, ...]
+
+    def reshape(self, *shape: int) -> Buffer:
+        """The same memory with another shape of the same size (-1: the rest)."""
+        return Buffer(self.storage, _complete(shape, self.storage.size))
+
+    def __str__(self) -> str:
+        return f"{self.storage.name}({'x'.join(map(str, self.shape))})"
+
+
+def new_buffer(name: str, shape: Sequence[int], *, per_case: bool = True) -> Buffer:
+    """A buffer on a storage of its own."""
+    size = 1
+    for length in shape:
+        size *= length
+    return Buffer(Storage(name, size, per_case), tuple(shape))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where the training is: what an operation's arguments may depend on from step to step.
+
+    Attributes:
+        progress: fraction of the whole training that is done, 0 to 1, constant within a batch.
+    """
+
+    seed: int = 0
+    epoch: int = 1
+    batch: int = 0
+    minibatch: int = 0
+    progress: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunValue:
+    """An argument that is computed anew at each run, such as a learning rate."""
+
+    at: Callable[[Clock], Any]
+
+
+@dataclass
+class Call:
+    """One operation with its arguments by name."""
+
+    op: str
+    args: dict[str, Any]
+
+    def buffers(self) -> Iterable[tuple[str, Buffer]]:
+        return ((name, a) for name, a in self.args.items() if isinstance(a, Buffer))
+
+    def storages(self) -> set[Storage]:
+        return {b.storage for _, b in self.buffers()}
+
+    def reads(self) -> set[Storage]:
+        """Storages whose content the operation needs."""
+        roles = _roles(self.op)
+        add = bool(self.args.get("add"))
+        return {
+            b.storage
+            for name, b in self.buffers()
+            if roles[name] in ("In", "InOut") or (roles[name] == "Out" and add)
+        }
+
+    def __str__(self) -> str:
+        shown = (
+            f"{name}={value}"
+            for name, value in self.args.items()
+            if isinstance(value, Buffer) or (name in ("neuron", "add") and value)
+        )
+        return f"{self.op:<20} {', '.join(shown)}"
+
+
+def _roles(op: str) -> dict[str, str]:
+    parameters = inspect.signature(getattr(Ops, op)).parameters
+    return {name: str(p.annotation).split(" ")[0] for name, p in parameters.items()}
+
+
+class Recorder:
+    """Stands in for a backend and writes down the operations that are called on it."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def as_ops(self) -> Ops:
+        return cast(Ops, self)
+
+    def __getattr__(self, op: str) -> Callable[..., None]:
+        signature = inspect.signature(getattr(Ops, op))
+
+        def record(*args: Any, **kwargs: Any) -> None:
+            bound = signature.bind(None, *args, **kwargs)
+            bound.apply_defaults()
+            arguments = dict(bound.arguments)
+            del arguments["self"]
+            self.calls.append(Call(op, arguments))
+
+        return record
+
+
+@dataclass
+class Program:
+    """A list of calls whose buffers have their places in the arena.
+
+    Attributes:
+        calls: the operations in order.
+        marks: names of positions in `calls`, e.g. where the backward pass begins.
+        batch_size: the largest number of images it can be run on.
+        kept: storages that keep their memory from beginning to end: what comes from outside
+            and what is read from outside.
+        offsets: place of each storage in the arena, in numbers.
+        arena_size: numbers in the arena.
+    """
+
+    calls: list[Call]
+    marks: dict[str, int]
+    batch_size: int
+    kept: frozenset[Storage]
+    offsets: dict[Storage, int] = field(default_factory=dict)
+    owners: dict[Storage, Storage] = field(default_factory=dict)
+    arena_size: int = 0
+
+    def owner(self, storage: Storage) -> Storage:
+        """The storage whose memory `storage` uses after aliasing."""
+        while storage in self.owners:
+            storage = self.owners[storage]
+        return storage
+
+    def resolve(self, buffer: Buffer, arena: Array, cases: int) -> Array:
+        """The array behind a buffer, for minibatches of `cases` images."""
+        storage = self.owner(buffer.storage)
+        if storage.array is not None:
+            return storage.array.reshape(buffer.shape)
+        shape = buffer.shape + ((cases,) if storage.per_case else ())
+        size = storage.size * (cases if storage.per_case else 1)
+        start = self.offsets[storage]
+        return arena[start : start + size].reshape(shape)
+
+    def __str__(self) -> str:
+        marks = {index: name for name, index in self.marks.items()}
+        lines = []
+        for i, call in enumerate(self.calls):
+            if i in marks:
+                lines.append(f"# {marks[i]}")
+            lines.append(f"{i:4d}  {call}")
+        unshared = sum(_length(s, self.batch_size) for s in self.offsets)
+        lines.append(
+            f"# arena {4 * self.arena_size / 2**20:.1f} MiB for {self.batch_size} images; "
+            f"without sharing {4 * unshared / 2**20:.1f} MiB"
+        )
+        return "\n".join(lines)
+
+
+def compile_program(
+    calls: list[Call], marks: dict[str, int], batch_size: int, kept: Iterable[Buffer]
+) -> Program:
+    """Fuses, aliases and places; see the head of this file."""
+    kept_storages = frozenset(b.storage for b in kept)
+    calls, marks = _fuse(calls, marks, kept_storages)
+    program = Program(calls, marks, batch_size, kept_storages)
+    _alias(program)
+    _place(program)
+    return program
+
+
+# --- passes ---------------------------------------------------------------------------------
+
+
+def _fuse(
+    calls: list[Call], marks: dict[str, int], kept_storages: frozenset[Storage]
+) -> tuple[list[Call], dict[str, int]]:
+    """Merges pairs of calls, the buffer between which nobody else looks at."""
+    users: dict[Storage, list[int]] = {}
+    for i, call in enumerate(calls):
+        for storage in call.storages():
+            users.setdefault(storage, []).append(i)
+    dropped: set[int] = set()
+    for i, call in enumerate(calls):
+        between = call.args.get("acts") if call.op.endswith("_fprop") else None
+        if call.op == "logreg_bprop":
+            between = call.args["probs_grad"]
+        if not isinstance(between, Buffer) or between.storage in kept_storages:
+            continue
+        # With several inputs a layer's acts are written by several calls; the last one counts.
+        later = [j for j in users[between.storage] if j > i]
+        if len(later) != 1:
+            continue
+        follower = calls[later[0]]
+        if "neuron" in call.args and call.op != "neuron_fprop" and follower.op == "neuron_fprop":
+            if call.args.get("add"):  # the other inputs' calls write the same buffer
+                for j in users[between.storage][:-1]:
+                    calls[j].args["acts"] = follower.args["acts"].reshape(*between.shape)
+            call.args["neuron"] = follower.args["neuron"]
+            call.args["acts"] = follower.args["acts"].reshape(*between.shape)
+            dropped.add(later[0])
+        elif call.op == "logreg_bprop" and follower.op == "softmax_bprop":
+            fused = {name: call.args[name] for name in ("labels", "probs", "coeff")}
+            fused |= {name: follower.args[name] for name in ("inputs_grad", "add")}
+            calls[later[0]] = Call("softmax_logreg_bprop", fused)
+            dropped.add(i)
+    kept = [i for i in range(len(calls)) if i not in dropped]
+    new_marks = {name: sum(i < mark for i in kept) for name, mark in marks.items()}
+    return [calls[i] for i in kept], new_marks
+
+
+def _lifetimes(program: Program) -> dict[Storage, tuple[int, int]]:
+    lives: dict[Storage, tuple[int, int]] = {}
+    for i, call in enumerate(program.calls):
+        for storage in call.storages():
+            owner = program.owner(storage)
+            first, last = lives.get(owner, (i, i))
+            lives[owner] = (min(first, i), max(last, i))
+    whole = (0, len(program.calls))
+    return lives | {storage: whole for storage in program.kept if storage.array is None}
+
+
+def _alias(program: Program) -> None:
+    lives = _lifetimes(program)
+    for i, call in enumerate(program.calls):
+        if call.op not in IN_PLACE or call.args.get("add"):
+            continue
+        source_name, target_name = IN_PLACE[call.op]
+        source = program.owner(call.args[source_name].storage)
+        target = program.owner(call.args[target_name].storage)
+        fixed = any(s in program.kept or s.array is not None for s in (source, target))
+        if fixed or source is target or lives[source][1] != i or lives[target][0] != i:
+            continue
+        program.owners[target] = source
+        lives[source] = (lives[source][0], lives.pop(target)[1])
+
+
+def _place(program: Program) -> None:
+    """Largest first, each at the lowest offset where it meets nobody alive at the same time."""
+    lives = {s: life for s, life in _lifetimes(program).items() if s.array is None}
+    placed: list[tuple[int, int, int, int]] = []  # start, end, first, last
+    for storage in sorted(lives, key=lambda s: (-_length(s, program.batch_size), lives[s])):
+        first, last = lives[storage]
+        length = _length(storage, program.batch_size)
+        start = 0
+        for other_start, other_end, other_first, other_last in sorted(placed):
+            overlaps = other_first <= last and first <= other_last
+            if overlaps and start + length > other_start and start < other_end:
+                start = other_end
+        placed.append((start, start + length, first, last))
+        program.offsets[storage] = start
+        program.arena_size = max(program.arena_size, start + length)
+
+
+def _length(storage: Storage, batch_size: int) -> int:
+    length = storage.size * (batch_size if storage.per_case else 1)
+    return -(-length // ALIGNMENT) * ALIGNMENT
+
+
+def _complete(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    known = 1
+    for length in shape:
+        known *= length if length != -1 else 1
+    return tuple(size // known if length == -1 else length for length in shape)

@@ -1,0 +1,81 @@
+"""Runs programs on a backend, in one arena of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from convnet.ops.base import Array, Ops
+from convnet.plan import Buffer, Clock, Program, RunValue
+
+
+@dataclass
+class _BoundCall:
+    """An operation with its arrays; only the values that change from step to step are open."""
+
+    operation: Callable[..., None]
+    arguments: dict[str, Any]
+    open: dict[str, RunValue]
+
+    def __call__(self, clock: Clock) -> None:
+        values = {name: value.at(clock) for name, value in self.open.items()}
+        self.operation(**self.arguments, **values)
+
+
+class Runner:
+    """A backend with the memory that programs run in.
+
+    The programs share the arena, so what one leaves there is valid until another runs.
+    """
+
+    def __init__(self, ops: Ops) -> None:
+        self.ops = ops
+        self._arena: Array | None = None
+        self._arena_size = 0
+        self._bound: dict[tuple[int, int], list[_BoundCall]] = {}
+
+    def reserve(self, program: Program) -> None:
+        """Makes the arena large enough for the program."""
+        if program.arena_size > self._arena_size:
+            self._arena = None  # free the old one first
+            self._bound.clear()
+            self._arena = self.ops.empty(program.arena_size)
+            self._arena_size = program.arena_size
+
+    def array(self, program: Program, buffer: Buffer, cases: int) -> Array:
+        """The array behind a buffer, for minibatches of `cases` images."""
+        return program.resolve(buffer, self._arena, cases)
+
+    def run(
+        self,
+        program: Program,
+        cases: int,
+        clock: Clock,
+        start: str | None = None,
+        stop: str | None = None,
+    ) -> None:
+        """Runs the calls from mark `start` (the beginning) up to mark `stop` (the end)."""
+        first = program.marks[start] if start else 0
+        last = program.marks[stop] if stop else len(program.calls)
+        for call in self._bind(program, cases)[first:last]:
+            call(clock)
+
+    def _bind(self, program: Program, cases: int) -> list[_BoundCall]:
+        key = (id(program), cases)
+        if key not in self._bound:
+            self._bound[key] = [
+                _BoundCall(
+                    getattr(self.ops, call.op),
+                    {
+                        name: self.array(program, value, cases)
+                        if isinstance(value, Buffer)
+                        else value
+                        for name, value in call.args.items()
+                        if not isinstance(value, RunValue)
+                    },
+                    {n: v for n, v in call.args.items() if isinstance(v, RunValue)},
+                )
+                for call in program.calls
+            ]
+        return self._bound[key]
