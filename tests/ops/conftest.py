@@ -1,0 +1,25 @@
+"""Tests that ask for `ops` run on every backend."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convnet.ops.base import Ops
+from convnet.ops.reference import ReferenceOps
+
+BACKENDS = {
+    "reference-float64": lambda: ReferenceOps(np.float64),
+    "reference-float32": lambda: ReferenceOps(np.float32),
+}
+try:
+    from convnet.ops.cpu import CpuOps
+except ImportError:
+    pass
+else:
+    BACKENDS["cpu"] = CpuOps
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def ops(request: pytest.FixtureRequest) -> Ops:
+    return BACKENDS[request.param]()
