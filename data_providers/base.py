@@ -1,0 +1,154 @@
+"""What every data provider is: a numbered set of batches, each a list of float32 matrices.
+
+To write one, subclass `DataProvider`, set `shapes` and `label_names` in `open`, return there the
+batch numbers that exist, and make matrices in `load`; docs/data.md has a whole example.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_providers.errors import DataError
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ProviderOptions:
+    """The command-line options that concern the data; each provider refuses what it cannot do.
+
+    inner_size:     side of the square crop, in pixels; 0 = whole images
+    multiview_test: test on ten crops of each image instead of one
+    mirror:         mirror each cropped training image with probability 1/2
+    scalar_mean:    >= 0: subtracted from every pixel instead of the mean image
+    color_noise:    scale of the colour noise
+    image_size:     side to which pictures of a folder are scaled and cropped; 0 = as they are
+    batch_size:     cases per batch, where the provider cuts the batches; 0 = its default
+    seed:           of everything random
+    """
+
+    inner_size: int = 0
+    multiview_test: bool = False
+    mirror: bool = True
+    scalar_mean: float = -1.0
+    color_noise: float = 0.0
+    image_size: int = 0
+    batch_size: int = 0
+    seed: int = 0
+
+
+class DataProvider(ABC):
+    """Batches of data by number.
+
+    shapes:      (channels, height, width) of each matrix of a batch; (1, 1, 1) for labels
+    label_names: names of the classes; empty where there are no labels
+    num_views:   a test batch holds this many views of its cases, one view after the other:
+                 all cases of view 0, then all cases of view 1, ...
+    """
+
+    #: Names of the fields of ProviderOptions that this class obeys; others are refused.
+    understands: ClassVar[frozenset[str]] = frozenset({"seed"})
+
+    shapes: tuple[Shape, ...]
+    label_names: tuple[str, ...] = ()
+    num_views: int = 1
+
+    def __init__(
+        self, path: Path, batch_range: Sequence[int], options: ProviderOptions, *, test: bool
+    ) -> None:
+        """Opens the data and checks that every batch of `batch_range` exists.
+
+        Raises: DataError for an empty range, a missing batch, an option that this provider does
+        not understand, or data that `open` cannot read.
+        """
+        self.path = path
+        self.batch_range = tuple(batch_range)
+        self.options = options
+        self.test = test
+        self._refuse_foreign_options()
+        existing = self.open()
+        if not self.batch_range:
+            raise DataError(f"{path}: the {self._role} range is empty; name at least one batch")
+        missing = [] if existing is None else sorted(set(self.batch_range) - set(existing))
+        if missing and existing is not None:
+            raise DataError(
+                f"{path}: no batch {number_ranges(missing)} for the {self._role} range"
+                f" {number_ranges(self.batch_range)}; there is {number_ranges(existing)}"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.label_names)
+
+    @abstractmethod
+    def open(self) -> Collection[int] | None:
+        """Sets `shapes` (and `label_names`, `num_views`) from the data's description.
+
+        Returns: the numbers of the batches that exist, or None where any number does.
+        """
+
+    @abstractmethod
+    def load(self, number: int, epoch: int) -> list[NDArray[np.float32]]:
+        """One batch: C-contiguous float32 matrices (dimension, cases), one per entry of `shapes`.
+
+        Labels are 0 .. num_classes - 1. A pure function of its arguments and of the options: equal
+        arguments give equal bits, whatever was loaded before. So a resumed run sees the data of
+        one that never stopped, and batches can be loaded in a background thread.
+        """
+
+    def plottable(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The first data matrix as pictures (cases, height, width, channels) in 0..1."""
+        low, high = float(matrix.min()), float(matrix.max())
+        return as_pictures((matrix - low) / max(high - low, 1e-12), self.shapes[0])
+
+    def rng(self, number: int, epoch: int) -> np.random.Generator:
+        """The random numbers of one batch in one epoch: the same at every call."""
+        return np.random.default_rng([self.options.seed % 2**64, epoch, number])
+
+    @property
+    def _role(self) -> str:
+        return "test" if self.test else "training"
+
+    def _refuse_foreign_options(self) -> None:
+        for field in fields(self.options):
+            changed = getattr(self.options, field.name) != field.default
+            if changed and field.name not in self.understands | {"seed"}:
+                option = "--" + field.name.replace("_", "-")
+                raise DataError(f"{type(self).__name__} does not understand {option}; leave it out")
+
+
+def as_pictures(matrix: NDArray[np.float32], shape: Shape) -> NDArray[np.float32]:
+    """(channels * height * width, cases) as (cases, height, width, channels), clipped to 0..1."""
+    return matrix.reshape(*shape, -1).transpose(3, 1, 2, 0).clip(0, 1)
+
+
+def infer_shape(dimension: int) -> Shape:
+    """The shape of `dimension` values: three square planes, else one, else no image at all."""
+    for channels in (3, 1):
+        side = math.isqrt(dimension // channels)
+        if channels * side * side == dimension:
+            return channels, side, side
+    return dimension, 1, 1
+
+
+def number_ranges(numbers: Iterable[int]) -> str:
+    """Batch numbers as users write them.
+
+    >>> number_ranges([1, 2, 3, 7])
+    '1-3,7'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs) or "none"

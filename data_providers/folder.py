@@ -1,0 +1,124 @@
+"""Pictures in a tree class/picture.*: reading them, and the provider `folder`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from data_providers.base import Shape
+from data_providers.errors import DataError
+from data_providers.images import ImageProvider
+from data_providers.shuffle import stratified_order
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".webp"})
+# Only these decoders are tried, whatever the file says it is: others call external programs.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+
+
+class PictureTree:
+    """The pictures below a folder whose sub-folders are the classes.
+
+    shape: (3, height, width); all pictures have this size, or are brought to `size`.
+    labels: int32 (pictures,), the classes being numbered in the order of their names.
+    """
+
+    def __init__(self, root: Path, size: int = 0) -> None:
+        """Raises: DataError if `root` holds no sub-folder with a picture."""
+        self.size = size
+        self.files: list[Path] = []
+        labels: list[int] = []
+        names: list[str] = []
+        folders = sorted(entry for entry in _entries(root) if entry.is_dir())
+        for folder in folders:
+            pictures = sorted(p for p in _entries(folder) if p.suffix.lower() in SUFFIXES)
+            if pictures:
+                labels += [len(names)] * len(pictures)
+                names.append(folder.name)
+                self.files += pictures
+        if not self.files:
+            raise DataError(
+                f"{root}: expected pictures as CLASS/NAME.jpg (or .png, ...), found none"
+            )
+        self.label_names = tuple(names)
+        self.labels = np.array(labels, np.int32)
+        self.shape: Shape = self._first_shape()
+
+    def pixels(self, indices: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Pictures as planar RGB, (3 * height * width, len(indices)), 0..255.
+
+        Raises: DataError naming a picture that cannot be decoded or has another size.
+        """
+        channels, height, width = self.shape
+        images = np.empty((len(indices), height, width, channels), np.uint8)
+        for image, index in zip(images, indices, strict=True):
+            picture = self._decode(index)
+            if picture.size != (width, height):
+                raise DataError(
+                    f"{self.files[index]}: expected {width}x{height} pixels as in {self.files[0]},"
+                    f" found {picture.width}x{picture.height}; give a size to scale all pictures to"
+                )
+            image[:] = picture
+        planar = images.transpose(3, 1, 2, 0).reshape(-1, len(indices))
+        return np.ascontiguousarray(planar)
+
+    def _first_shape(self) -> Shape:
+        width, height = self._decode(0).size
+        return 3, height, width
+
+    def _decode(self, index: int) -> Image.Image:
+        """The picture as RGB, brought to size x size (centre crop) if a size is asked for."""
+        path = self.files[index]
+        try:
+            with Image.open(path, formats=FORMATS) as file:
+                picture = file.convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path}: not a readable picture: {error}") from error
+        if self.size:
+            return ImageOps.fit(picture, (self.size, self.size), Image.Resampling.BICUBIC)
+        return picture
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"{folder}: cannot read it: {error.strerror}") from error
+
+
+class FolderStore:
+    """Cuts a picture tree into numbered batches from 1; an `ImageStore`.
+
+    The order is always the same: were it drawn with the run's seed, another seed would mix
+    training and test pictures of a resumed run.
+    """
+
+    def __init__(self, root: Path, size: int, batch_size: int) -> None:
+        self.tree = PictureTree(root, size)
+        self.shape = self.tree.shape
+        self.label_names = self.tree.label_names
+        order = stratified_order(self.tree.labels, seed=0)
+        starts = range(0, order.size, batch_size)
+        self.batches = {i: order[s : s + batch_size] for i, s in enumerate(starts, start=1)}
+        self.numbers = self.batches.keys()
+
+    def mean(self) -> NDArray[np.float32]:
+        """The mean of batch 1: a fair sample that does not depend on the batch range."""
+        pixels, _ = self.read(1)
+        return pixels.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+
+    def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        cases = self.batches[number]
+        return self.tree.pixels(cases), self.tree.labels[cases]
+
+
+class FolderProvider(ImageProvider):
+    """Pictures of a tree class/picture.*, in batches of 1000 (--batch-size), class-balanced."""
+
+    understands = ImageProvider.understands | {"image_size", "batch_size"}
+
+    def open_store(self) -> FolderStore:
+        return FolderStore(self.path, self.options.image_size, self.options.batch_size or 1000)

@@ -1,0 +1,218 @@
+"""The safe format of prepared data: a folder of safetensors files and their index.
+
+batches.json                   what is where, with sizes and checksums
+mean.safetensors               mean: float32 (C*H*W, 1), over the training batches
+data_batch_<n>.safetensors     data: uint8 (C*H*W, cases); labels: int32 (cases,)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from data_providers.base import Shape
+from data_providers.errors import DataError
+from data_providers.images import check_batch
+
+INDEX = "batches.json"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of the data set; the mean image counts as one case."""
+
+    file: str
+    cases: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """The content of batches.json.
+
+    recipe: the data set's name and options, by which a second preparation knows its own work
+    source: where the data came from, for people
+    """
+
+    recipe: str
+    source: str
+    label_names: tuple[str, ...]
+    shape: Shape
+    mean: FileEntry
+    batches: dict[int, FileEntry]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (C*H*W, cases) and their labels (cases,); only training batches enter the mean."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    training: bool
+
+
+class PreparedStore:
+    """Reads a folder in the safe format; an `ImageStore`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.index = read_index(folder / INDEX)
+        self.shape = self.index.shape
+        self.label_names = self.index.label_names
+        self.numbers = self.index.batches.keys()
+
+    def mean(self) -> NDArray[np.float32]:
+        entry = self.index.mean
+        mean = self._tensors(entry).get("mean")
+        expected = (math.prod(self.shape), 1)
+        if mean is None or mean.dtype != np.float32 or mean.shape != expected:
+            path = self.folder / entry.file
+            raise DataError(f"{path}: expected the mean image as float32 {expected}")
+        return mean
+
+    def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        entry = self.index.batches[number]
+        path = str(self.folder / entry.file)
+        tensors = self._tensors(entry)
+        labels = tensors.get("labels")
+        if labels is None or labels.dtype != np.int32:
+            raise DataError(f"{path}: expected labels as int32 (cases,)")
+        if labels.size != entry.cases:
+            raise DataError(f"{path}: expected {entry.cases} cases, found {labels.size}")
+        pixels = tensors.get("data")
+        return check_batch(path, pixels, labels, math.prod(self.shape), len(self.label_names))
+
+    def verify(self) -> None:
+        """Raises: DataError if any file is missing or damaged."""
+        self.mean()
+        for number in self.numbers:
+            self.read(number)
+
+    def _tensors(self, entry: FileEntry) -> dict[str, NDArray[Any]]:
+        path = self.folder / entry.file
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot read it: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise DataError(
+                f"{path}: damaged: its checksum is not the one in {INDEX}; prepare the data again"
+            )
+        try:
+            return safetensors.numpy.load(content)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not a safetensors file: {error}") from error
+
+
+def read_index(path: Path) -> Index:
+    """Reads and checks batches.json.
+
+    Raises: DataError naming the file and the first thing wrong in it.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw["version"] != VERSION:
+            raise DataError(
+                f"{path}: format version {raw['version']}, this program reads {VERSION}"
+            )
+        index = Index(
+            recipe=str(raw["recipe"]),
+            source=str(raw["source"]),
+            label_names=tuple(map(str, raw["label_names"])),
+            shape=_shape(raw["shape"]),
+            mean=_file_entry(raw["mean"]),
+            batches={int(number): _file_entry(item) for number, item in raw["batches"].items()},
+        )
+    except OSError as error:
+        raise DataError(f"{path}: cannot read it: {error.strerror}") from error
+    except KeyError as error:
+        raise DataError(f"{path}: no entry {error}; prepare the data again") from error
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: damaged: {error}; prepare the data again") from error
+    if not index.label_names or not index.batches:
+        raise DataError(f"{path}: no classes or no batches; prepare the data again")
+    return index
+
+
+def _shape(raw: list[int]) -> Shape:
+    channels, height, width = raw
+    if not all(isinstance(size, int) and size > 0 for size in raw):
+        raise ValueError(f"shape must be three positive whole numbers, found {raw}")
+    return channels, height, width
+
+
+def _file_entry(raw: dict[str, Any]) -> FileEntry:
+    entry = FileEntry(**raw)
+    # A name with a folder in it would read files from outside the data set.
+    if Path(entry.file).name != entry.file:
+        raise ValueError(f"{entry.file!r} is not a plain file name")
+    return entry
+
+
+def write_data_set(
+    out: Path,
+    batches: Iterable[Batch],
+    *,
+    shape: Shape,
+    label_names: tuple[str, ...],
+    recipe: str,
+    source: str,
+    report: Callable[[str], object],
+) -> None:
+    """Writes `batches`, numbered from 1, and the mean of the training ones as the folder `out`.
+
+    Everything is written into a folder beside `out` that gets its name at the very end, so `out`
+    is complete or not there at all. `out` may exist if it is empty.
+
+    Raises: OSError where the files cannot be written.
+    """
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        entries: dict[int, FileEntry] = {}
+        total, cases = np.zeros(math.prod(shape)), 0
+        for number, batch in enumerate(batches, start=1):
+            tensors = {"data": batch.pixels, "labels": batch.labels}
+            entries[number] = _write(
+                unfinished / f"data_batch_{number}.safetensors", tensors, batch.labels.size
+            )
+            if batch.training:
+                total += batch.pixels.sum(axis=1, dtype=np.int64)
+                cases += batch.labels.size
+            role = "training" if batch.training else "test"
+            report(f"batch {number}: {batch.labels.size} {role} images")
+        mean = {"mean": (total / cases).astype(np.float32).reshape(-1, 1)}
+        mean_entry = _write(unfinished / "mean.safetensors", mean, 1)
+        index = Index(recipe, source, label_names, shape, mean_entry, entries)
+        text = json.dumps({"version": VERSION, **asdict(index)}, indent=1)
+        _write_flushed(unfinished / INDEX, text.encode())
+        os.replace(unfinished, out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write(path: Path, tensors: dict[str, NDArray[Any]], cases: int) -> FileEntry:
+    content = safetensors.numpy.save(tensors)
+    _write_flushed(path, content)
+    return FileEntry(path.name, cases, hashlib.sha256(content).hexdigest())
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

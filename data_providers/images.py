@@ -1,0 +1,148 @@
+"""Images stored as bytes: mean subtraction, crops, mirrors and views, whatever the file format."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from data_providers.base import DataProvider, Shape, as_pictures
+from data_providers.errors import DataError
+
+
+class ImageStore(Protocol):
+    """Numbered batches of images in some file format."""
+
+    shape: Shape
+    label_names: tuple[str, ...]
+    numbers: Collection[int]
+
+    def mean(self) -> NDArray[np.float32]:
+        """The mean image of the training data, (channels * height * width, 1), 0..255."""
+        ...
+
+    def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Pixels (channels * height * width, cases), 0..255, and labels (cases,), both checked."""
+        ...
+
+
+class ImageProvider(DataProvider):
+    """Gives images minus the mean image, and their labels.
+
+    With --inner-size, training images are cropped at a uniformly random place and mirrored with
+    probability 1/2, test images at the centre. With --multiview-test a test batch holds ten views:
+    the crops top left, top right, centre, bottom left, bottom right, then the same mirrored. What
+    is subtracted is always the centre crop of the mean image, or the scalar mean if one is given.
+    """
+
+    understands = frozenset({"inner_size", "multiview_test", "mirror", "scalar_mean"})
+
+    @abstractmethod
+    def open_store(self) -> ImageStore:
+        """The images at `self.path`."""
+
+    def open(self) -> Collection[int]:
+        self.store = self.open_store()
+        channels, height, width = self.store.shape
+        side = self.options.inner_size
+        self.crops = side > 0
+        if not 0 <= side <= min(height, width):
+            raise DataError(
+                f"{self.path}: --inner-size {side} does not fit images of {height}x{width} pixels"
+            )
+        if self.options.multiview_test and not self.crops:
+            raise DataError("--multiview-test 1 needs --inner-size: the views are crops")
+        self.inner = (side, side) if self.crops else (height, width)
+        self.shapes = ((channels, *self.inner), (1, 1, 1))
+        self.label_names = self.store.label_names
+        self.num_views = 10 if self.test and self.options.multiview_test else 1
+        self.mean = self._mean_crop()
+        return self.store.numbers
+
+    def load(self, number: int, epoch: int) -> list[NDArray[np.float32]]:
+        pixels, labels = self.store.read(number)
+        images = pixels.reshape(*self.store.shape, -1)
+        if self.num_views > 1:
+            views = self._ten_views(images)
+        elif self.crops and not self.test:
+            views = [self._random_crops(images, self.rng(number, epoch))]
+        else:
+            views = [self._centre(images)]
+        cases = labels.size
+        data = np.empty((*self.shapes[0], len(views) * cases), np.float32)
+        for i, view in enumerate(views):
+            np.subtract(view, self.mean, out=data[..., i * cases : (i + 1) * cases])
+        tiled = np.tile(labels.astype(np.float32), len(views))
+        return [data.reshape(-1, data.shape[-1]), tiled.reshape(1, -1)]
+
+    def plottable(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        # The mean is one image, or one number for the scalar mean; both add to (dimension, cases).
+        return as_pictures((matrix + self.mean.reshape(-1, 1)) / 255, self.shapes[0])
+
+    def _mean_crop(self) -> NDArray[np.float32]:
+        if self.options.scalar_mean >= 0:
+            return np.full((1, 1, 1, 1), self.options.scalar_mean, np.float32)
+        return np.ascontiguousarray(self._centre(self.store.mean().reshape(*self.store.shape, 1)))
+
+    def _margins(self) -> tuple[int, int]:
+        """How far a crop can move down and to the right."""
+        (_, height, width), (inner_height, inner_width) = self.store.shape, self.inner
+        return height - inner_height, width - inner_width
+
+    def _crop(self, images: NDArray[Any], y: int, x: int) -> NDArray[Any]:
+        return images[:, y : y + self.inner[0], x : x + self.inner[1]]
+
+    def _centre(self, images: NDArray[Any]) -> NDArray[Any]:
+        down, right = self._margins()
+        return self._crop(images, down // 2, right // 2)
+
+    def _ten_views(self, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        down, right = self._margins()
+        places = [(0, 0), (0, right), (down // 2, right // 2), (down, 0), (down, right)]
+        views = [self._crop(images, y, x) for y, x in places]
+        return views + [view[:, :, ::-1] for view in views]
+
+    def _random_crops(
+        self, images: NDArray[np.uint8], rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        cases = images.shape[-1]
+        down, right = self._margins()
+        y = rng.integers(0, down, cases, endpoint=True)
+        x = rng.integers(0, right, cases, endpoint=True)
+        windows = sliding_window_view(images, self.inner, axis=(1, 2))
+        crops = windows[:, y, x, np.arange(cases)]  # (channels, cases, inner, inner)
+        if self.options.mirror:
+            mirrored = rng.random(cases) < 0.5
+            crops[:, mirrored] = crops[:, mirrored, :, ::-1]
+        return crops.transpose(0, 2, 3, 1)
+
+
+def check_batch(
+    where: str, pixels: object, labels: NDArray[np.integer], dimension: int, classes: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """What every store checks of a batch that it read from a file.
+
+    Raises: DataError unless `pixels` is uint8 (dimension, cases) and `labels` holds one whole
+    number in 0 .. classes - 1 per case, for at least one case.
+    """
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2:
+        found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else "none"
+        raise DataError(f"{where}: expected images as uint8 ({dimension}, cases), found {found}")
+    if pixels.shape[0] != dimension:
+        raise DataError(
+            f"{where}: expected images of {dimension} values (channels x height x width), one per"
+            f" column, found {pixels.shape[0]}"
+        )
+    if labels.shape != (pixels.shape[1],) or not labels.size:
+        raise DataError(
+            f"{where}: expected one label for each of {pixels.shape[1]} images (at least one image),"
+            f" found {labels.size}"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        case = int(np.argmax((labels < 0) | (labels >= classes)))
+        raise DataError(f"{where}: label {labels[case]} of case {case} is outside 0..{classes - 1}")
+    return pixels, labels.astype(np.int32)

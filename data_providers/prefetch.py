@@ -1,0 +1,59 @@
+"""Loads the next batch in the background while the current one trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_providers.base import DataProvider
+
+Matrices = list[NDArray[np.float32]]
+
+
+class Prefetcher:
+    """Iterates over (epoch, number, matrices) of a sequence of batches, one batch ahead.
+
+    One thread loads; at most two batches are alive, the one handed out and the next. An error in
+    loading is raised where its batch would have been handed out. Close it, or use it in `with`.
+    """
+
+    def __init__(self, provider: DataProvider, sequence: Iterable[tuple[int, int]]) -> None:
+        """Args: sequence: (epoch, batch number) pairs, taken one at a time; may be endless."""
+        self._provider = provider
+        self._sequence = iter(sequence)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+        self._next = self._load_next()
+
+    def __iter__(self) -> Iterator[tuple[int, int, Matrices]]:
+        while self._next is not None:
+            epoch, number, future = self._next
+            matrices = future.result()
+            self._next = self._load_next()
+            yield epoch, number, matrices
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the batch being loaded, if any, and ends the thread; iteration then stops."""
+        self._next = None
+        self._sequence = iter(())
+        self._pool.shutdown(cancel_futures=True)
+
+    def _load_next(self) -> tuple[int, int, Future[Matrices]] | None:
+        for epoch, number in self._sequence:
+            return epoch, number, self._pool.submit(self._provider.load, number, epoch)
+        return None
