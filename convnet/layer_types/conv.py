@@ -41,8 +41,10 @@ _WINDOW_KEYS = (
 class _WindowLayer(WeightLayer):
     """What conv and local share: one Window per input, all with the same output shape."""
 
-    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
-        super().__init__(spec, inputs)
+    def __init__(
+        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
+    ) -> None:
+        super().__init__(spec, inputs, earlier)
         self.windows = [self._window(i) for i in range(len(inputs))]
         shapes = {g.acts_shape for g in self.windows}
         if len(shapes) > 1:
@@ -106,10 +108,10 @@ class ConvLayer(_WindowLayer):
     def __init__(
         self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
     ) -> None:
-        super().__init__(spec, inputs)
+        super().__init__(spec, inputs, earlier)
         shared = spec.values["sharedBiases"]
         biases = self.shape.channels if shared else self.shape.size
-        self.make_parameters([g.conv_filters_shape for g in self.windows], (biases, 1), earlier)
+        self.make_parameters([g.conv_filters_shape for g in self.windows], (biases, 1))
 
 
 class LocalLayer(_WindowLayer):
@@ -121,6 +123,6 @@ class LocalLayer(_WindowLayer):
     def __init__(
         self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
     ) -> None:
-        super().__init__(spec, inputs)
+        super().__init__(spec, inputs, earlier)
         shapes = [g.local_filters_shape for g in self.windows]
-        self.make_parameters(shapes, (self.shape.size, 1), earlier)
+        self.make_parameters(shapes, (self.shape.size, 1))

@@ -39,6 +39,7 @@ class DataLayer(Layer):
             raise ShapeError(
                 f"start={start}, end={end} must select rows of a matrix with {whole.size} rows"
             )
+        self.matrix_rows = whole.size
         self.rows = slice(start, end)
         self.shape = whole if end - start == whole.size else Shape(end - start)
 

@@ -11,6 +11,7 @@ from convnet.errors import ShapeError
 from convnet.geometry import Shape
 from convnet.layer_types.base import GPU_KEY, Backward, Layer, Mode, check_equal_sizes
 from convnet.layer_types.weights import NEURON_KEY
+from convnet.neurons import Neuron
 from convnet.ops.base import Ops, RandomKey
 from convnet.plan import Buffer, Clock, RunValue
 
@@ -23,7 +24,7 @@ class NeuronLayer(Layer):
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
         super().__init__(spec, inputs)
-        self.neuron = spec.values["neuron"]
+        self.neuron: Neuron = spec.values["neuron"]
         self.shape = self.inputs[0].shape
 
     @property

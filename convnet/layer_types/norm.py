@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from convnet.config.keys import Bool, Float, Int, Key
 from convnet.config.layers import LayerSpec
@@ -15,7 +16,7 @@ from convnet.plan import Buffer
 
 
 class _NormLayer(Layer):
-    keys = (
+    keys: ClassVar[tuple[Key, ...]] = (
         NEURON_KEY,
         GPU_KEY,
         Key("channels", Int(min=1), "channels of the input images"),

@@ -46,7 +46,7 @@ class PoolLayer(Layer):
             start=v["start"],
             outputs=v["outputsX"],
         )
-        self.is_max = v["pool"] == "max"
+        self.is_max: bool = v["pool"] == "max"
         self.divide = not v["sum"]
         self.shape = Shape(*self.pool.acts_shape)
 

@@ -69,8 +69,12 @@ class WeightLayer(Layer):
     max_inputs = None
     needs_parameters = True
 
-    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
+    def __init__(
+        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
+    ) -> None:
+        """`earlier`: the layers defined above, whose matrices `weightSource` may name."""
         super().__init__(spec, inputs)
+        self._earlier = earlier
         self.weights: list[Parameter] = []
         self.biases: Parameter
 
@@ -78,7 +82,6 @@ class WeightLayer(Layer):
         self,
         weight_shapes: Sequence[tuple[int, int]],
         bias_shape: tuple[int, int],
-        earlier: Mapping[str, Layer],
     ) -> None:
         """Creates the matrices, or finds those that `weightSource` names.
 
@@ -94,7 +97,7 @@ class WeightLayer(Layer):
             )
         for i, (shape, source) in enumerate(zip(weight_shapes, sources, strict=True)):
             if source:
-                self.weights.append(self._shared(source, shape, earlier))
+                self.weights.append(self._shared(source, shape))
                 continue
             self.weights.append(
                 Parameter(
@@ -114,12 +117,10 @@ class WeightLayer(Layer):
             momentum=v["momB"] or 0.0,
         )
 
-    def _shared(
-        self, source: str, shape: tuple[int, int], earlier: Mapping[str, Layer]
-    ) -> Parameter:
+    def _shared(self, source: str, shape: tuple[int, int]) -> Parameter:
         match = _SOURCE.match(source)
         name, index = (match.group(1), int(match.group(2) or 0)) if match else (source, 0)
-        owner = self if name == self.name else earlier.get(name)
+        owner = self if name == self.name else self._earlier.get(name)
         if owner is None:
             raise ShapeError(f"weightSource '{source}': no layer '{name}' is defined above")
         if not isinstance(owner, WeightLayer) or owner.type_name != self.type_name:
@@ -191,11 +192,11 @@ class FcLayer(WeightLayer):
     def __init__(
         self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
     ) -> None:
-        super().__init__(spec, inputs)
+        super().__init__(spec, inputs, earlier)
         outputs: int = spec.values["outputs"]
         self.shape = Shape(outputs)
         shapes = [(layer.shape.size, outputs) for layer in inputs]
-        self.make_parameters(shapes, (1, outputs), earlier)
+        self.make_parameters(shapes, (1, outputs))
 
     @property
     def multiply_adds(self) -> int:
