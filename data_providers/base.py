@@ -125,9 +125,10 @@ class DataProvider(ABC):
                 raise DataError(f"{type(self).__name__} does not understand {option}; leave it out")
 
 
-def as_pictures(matrix: NDArray[np.float32], shape: Shape) -> NDArray[np.float32]:
+def as_pictures(matrix: NDArray[np.floating], shape: Shape) -> NDArray[np.float32]:
     """(channels * height * width, cases) as (cases, height, width, channels), clipped to 0..1."""
-    return matrix.reshape(*shape, -1).transpose(3, 1, 2, 0).clip(0, 1)
+    pictures = matrix.reshape(*shape, -1).transpose(3, 1, 2, 0)
+    return pictures.clip(0, 1).astype(np.float32)
 
 
 def infer_shape(dimension: int) -> Shape:

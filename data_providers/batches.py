@@ -34,7 +34,7 @@ class PickledStore:
         self._mean = np.ascontiguousarray(mean, np.float32).reshape(-1, 1)
         self.shape = infer_shape(mean.size)
         suffixes = [path.name.removeprefix(PREFIX) for path in folder.glob(f"{PREFIX}*")]
-        self.numbers = {int(suffix) for suffix in suffixes if suffix.isdecimal()}
+        self.numbers = tuple(int(suffix) for suffix in suffixes if suffix.isdecimal())
 
     def mean(self) -> NDArray[np.float32]:
         return self._mean

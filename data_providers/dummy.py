@@ -14,7 +14,7 @@ from data_providers.base import DataProvider, ProviderOptions, infer_shape
 
 @dataclass(frozen=True)
 class Kind:
-    """labelled: ten classes, else no labels; fresh: other data at every batch, else always the same"""
+    """labelled: ten classes, else no labels; fresh: each batch is new, else all are the same."""
 
     description: str
     cases: int
@@ -31,7 +31,7 @@ KINDS = {
 
 
 class DummyProvider(DataProvider):
-    """Values in [0, 1); any batch number exists. N values are 3 or 1 square planes if they can be."""
+    """Values in [0, 1); any batch number exists. N values make 3 or 1 square planes if they can."""
 
     understands = frozenset({"batch_size"})
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from data_providers.base import Shape
 from data_providers.errors import DataError
-from data_providers.images import ImageProvider
+from data_providers.images import ImageProvider, mean_image
 from data_providers.shuffle import stratified_order
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".webp"})
@@ -41,7 +41,7 @@ class PictureTree:
                 self.files += pictures
         if not self.files:
             raise DataError(
-                f"{root}: expected pictures as CLASS/NAME.jpg (or .png, ...), found none"
+                f"{root}: expected pictures as CLASS/NAME.jpg (or .png ...), found none"
             )
         self.label_names = tuple(names)
         self.labels = np.array(labels, np.int32)
@@ -61,7 +61,7 @@ class PictureTree:
                     f"{self.files[index]}: expected {width}x{height} pixels as in {self.files[0]},"
                     f" found {picture.width}x{picture.height}; give a size to scale all pictures to"
                 )
-            image[:] = picture
+            image[:] = np.asarray(picture)
         planar = images.transpose(3, 1, 2, 0).reshape(-1, len(indices))
         return np.ascontiguousarray(planar)
 
@@ -103,12 +103,12 @@ class FolderStore:
         order = stratified_order(self.tree.labels, seed=0)
         starts = range(0, order.size, batch_size)
         self.batches = {i: order[s : s + batch_size] for i, s in enumerate(starts, start=1)}
-        self.numbers = self.batches.keys()
+        self.numbers = tuple(self.batches)
 
     def mean(self) -> NDArray[np.float32]:
         """The mean of batch 1: a fair sample that does not depend on the batch range."""
         pixels, _ = self.read(1)
-        return pixels.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+        return mean_image(pixels)
 
     def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         cases = self.batches[number]

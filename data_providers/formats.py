@@ -72,7 +72,7 @@ class PreparedStore:
         self.index = read_index(folder / INDEX)
         self.shape = self.index.shape
         self.label_names = self.index.label_names
-        self.numbers = self.index.batches.keys()
+        self.numbers = tuple(self.index.batches)
 
     def mean(self) -> NDArray[np.float32]:
         entry = self.index.mean
@@ -125,9 +125,7 @@ def read_index(path: Path) -> Index:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw["version"] != VERSION:
-            raise DataError(
-                f"{path}: format version {raw['version']}, this program reads {VERSION}"
-            )
+            raise DataError(f"{path}: expected format version {VERSION}, found {raw['version']}")
         index = Index(
             recipe=str(raw["recipe"]),
             source=str(raw["source"]),
@@ -186,7 +184,7 @@ def write_data_set(
         entries: dict[int, FileEntry] = {}
         total, cases = np.zeros(math.prod(shape)), 0
         for number, batch in enumerate(batches, start=1):
-            tensors = {"data": batch.pixels, "labels": batch.labels}
+            tensors: dict[str, NDArray[Any]] = {"data": batch.pixels, "labels": batch.labels}
             entries[number] = _write(
                 unfinished / f"data_batch_{number}.safetensors", tensors, batch.labels.size
             )

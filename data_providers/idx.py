@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from data_providers.base import Shape
 from data_providers.errors import DataError
-from data_providers.images import ImageProvider, check_batch
+from data_providers.images import ImageProvider, check_batch, mean_image
 
 UNSIGNED_BYTE = 8
+
+Labelled = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
@@ -43,19 +45,18 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(values, np.uint8).reshape(sizes)
 
 
-def read_labelled(folder: Path, part: str) -> tuple[Shape, NDArray[np.uint8], NDArray[np.int32]]:
+def read_labelled(folder: Path, part: str) -> tuple[Shape, Labelled]:
     """The images and labels of a part, `train` or `t10k`, of the data set in `folder`.
 
-    Returns: shape (1, height, width), pixels (height * width, cases), labels (cases,).
+    Returns: the shape (1, height, width), and pixels (height * width, cases) with labels (cases,).
     """
     images = read_idx(_find(folder, f"{part}-images"), 3)
     labels_path = _find(folder, f"{part}-labels")
     cases, height, width = images.shape
     pixels = np.ascontiguousarray(images.reshape(cases, -1).T)
     labels = read_idx(labels_path, 1)
-    return (1, height, width), *check_batch(
-        str(labels_path), pixels, labels, height * width, classes=256
-    )
+    checked = check_batch(str(labels_path), pixels, labels, height * width, classes=256)
+    return (1, height, width), checked
 
 
 def _find(folder: Path, start: str) -> Path:
@@ -67,31 +68,30 @@ def _find(folder: Path, start: str) -> Path:
 
 
 class IdxStore:
-    """Cuts both parts into batches; test batches continue the numbering. An `ImageStore`."""
+    """Cuts both parts into batches; test batches continue the numbering. An `ImageStore`.
 
-    def __init__(self, folder: Path, batch_size: int) -> None:
-        self.shape, pixels, labels = read_labelled(folder, "train")
-        test_shape, test_pixels, test_labels = read_labelled(folder, "t10k")
+    train, test: pixels (height * width, cases) and labels (cases,) of all images
+    """
+
+    def __init__(self, folder: Path, batch_size: int = 10000) -> None:
+        self.shape, self.train = read_labelled(folder, "train")
+        test_shape, self.test = read_labelled(folder, "t10k")
         if test_shape != self.shape:
             raise DataError(
-                f"{folder}: training images are {self.shape}, test images {test_shape};"
-                " expected one size"
+                f"{folder}: expected test images of {self.shape} as in training, found {test_shape}"
             )
-        self.training_pixels = pixels
-        classes = 1 + max(int(labels.max()), int(test_labels.max()))
+        classes = 1 + max(int(labels.max()) for _, labels in (self.train, self.test))
         self.label_names = tuple(str(label) for label in range(classes))
-        parts = [(pixels, labels), (test_pixels, test_labels)]
         batches = [
-            (part_pixels[:, start : start + batch_size], part_labels[start : start + batch_size])
-            for part_pixels, part_labels in parts
-            for start in range(0, part_labels.size, batch_size)
+            (pixels[:, start : start + batch_size], labels[start : start + batch_size])
+            for pixels, labels in (self.train, self.test)
+            for start in range(0, labels.size, batch_size)
         ]
         self.batches = dict(enumerate(batches, start=1))
-        self.numbers = self.batches.keys()
+        self.numbers = tuple(self.batches)
 
     def mean(self) -> NDArray[np.float32]:
-        mean = self.training_pixels.mean(axis=1, keepdims=True, dtype=np.float64)
-        return mean.astype(np.float32)
+        return mean_image(self.train[0])
 
     def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         return self.batches[number]

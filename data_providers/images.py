@@ -19,7 +19,7 @@ class ImageStore(Protocol):
 
     shape: Shape
     label_names: tuple[str, ...]
-    numbers: Collection[int]
+    numbers: tuple[int, ...]
 
     def mean(self) -> NDArray[np.float32]:
         """The mean image of the training data, (channels * height * width, 1), 0..255."""
@@ -121,6 +121,12 @@ class ImageProvider(DataProvider):
         return crops.transpose(0, 2, 3, 1)
 
 
+def mean_image(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The mean over cases: (dimension, cases) to (dimension, 1)."""
+    mean: NDArray[np.float64] = pixels.mean(axis=1, keepdims=True, dtype=np.float64)
+    return mean.astype(np.float32)
+
+
 def check_batch(
     where: str, pixels: object, labels: NDArray[np.integer], dimension: int, classes: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -139,7 +145,7 @@ def check_batch(
         )
     if labels.shape != (pixels.shape[1],) or not labels.size:
         raise DataError(
-            f"{where}: expected one label for each of {pixels.shape[1]} images (at least one image),"
+            f"{where}: expected one label for each of {pixels.shape[1]} images (one at least),"
             f" found {labels.size}"
         )
     if labels.min() < 0 or labels.max() >= classes:

@@ -13,7 +13,7 @@ import math
 import pickle
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,8 @@ class _Dtype:
 
     __slots__ = ("code", "order")
 
+    order: Literal["<", ">", "=", "|"]
+
     def __init__(self, code: str) -> None:
         self.code = code
         self.order = "="
@@ -69,7 +71,7 @@ class _Dtype:
         dtype = np.dtype(str(self.code))
         if dtype.kind not in "biufcSU":
             raise _RefusedError(f"an array of {self.code}")
-        return dtype if self.order == "|" else dtype.newbyteorder(self.order)  # type: ignore[call-overload,no-any-return]
+        return dtype if self.order == "|" else dtype.newbyteorder(self.order)
 
 
 class _Array:
@@ -152,7 +154,7 @@ class _Arrays:
         self._done: dict[int, tuple[Any, Any]] = {}
 
     def replace(self, item: Any) -> Any:
-        """`item` itself, changed in place, or a new tuple; arrays of no dimension become scalars."""
+        """`item` itself, changed in place, or a new tuple; 0-dimensional arrays become scalars."""
         if isinstance(item, _Array):
             return item.array[()] if item.array.ndim == 0 else item.array
         if id(item) in self._done:

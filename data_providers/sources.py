@@ -189,19 +189,17 @@ def fashion_mnist(request: Request) -> Source:
 
 
 def _idx(folder: Path, label_names: tuple[str, ...]) -> Source:
-    shape, *train = idx.read_labelled(folder, "train")
-    test_shape, *test = idx.read_labelled(folder, "t10k")
-    if test_shape != shape:
-        raise DataError(f"{folder}: training images are {shape}, test images {test_shape}")
-    for _, labels in (train, test):
-        if labels.max() >= len(label_names):
-            raise DataError(f"{folder}: label {labels.max()} is outside 0..{len(label_names) - 1}")
+    store = idx.IdxStore(folder)
+    if len(store.label_names) != len(label_names):
+        raise DataError(
+            f"{folder}: expected {len(label_names)} classes, found {len(store.label_names)}"
+        )
     return Source(
-        f"idx files in {folder}",
-        shape,
+        f"idx files in {folder.name}",
+        store.shape,
         label_names,
-        Images.in_memory(*train),
-        Images.in_memory(*test),
+        Images.in_memory(*store.train),
+        Images.in_memory(*store.test),
     )
 
 
@@ -281,7 +279,7 @@ def _members(source: Path, wanted: set[str]) -> dict[str, bytes]:
 
 
 def picture_folder(request: Request) -> Source:
-    """Any tree CLASS/picture.*, or train/CLASS/picture.* with test/ (or val/) of the same classes."""
+    """A tree CLASS/picture.*, or train/ and test/ (or val/) that are such trees of one shape."""
     source, size = request.source, request.size
     if source is None:
         raise DataError("a folder of pictures needs --source: the tree CLASS/picture.*")
