@@ -256,8 +256,8 @@ def softmax_fprop(inputs: np.ndarray) -> np.ndarray:
 def softmax_bprop(acts: np.ndarray, acts_grad: np.ndarray) -> np.ndarray:
     """dE/dx_i = sum over k of g_k dy_k/dx_i, with dy_k/dx_i = y_k (1[i = k] - y_i)."""
     inputs_grad = np.zeros_like(acts)
-    for i, k, n in np.ndindex(len(acts), *acts.shape):
-        inputs_grad[i, n] += acts_grad[k, n] * acts[k, n] * ((i == k) - acts[i, n])
+    for i, k in np.ndindex(len(acts), len(acts)):
+        inputs_grad[i] += acts_grad[k] * acts[k] * ((i == k) - acts[i])
     return inputs_grad
 
 
