@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from convnet.geometry import Norm, Pool, Window
 from convnet.neurons import Neuron
+from convnet.ops import reference_conv as conv
 from convnet.ops.base import Array, In, InOut, Ops, Out, RandomKey
 from convnet.ops.philox import uniform
 
@@ -82,17 +83,19 @@ class ReferenceOps(Ops):
         acts: Out,
         add: bool = False,
     ) -> None:
-        _window_fprop(g, images, _split_filters(g, filters), biases, neuron, acts, add)
+        total = conv.fprop(g, images, conv.split_shared(g, filters))
+        _finish(total, biases, neuron, acts, add)
 
     def conv_dgrad(
         self, g: Window, filters: In, acts_grad: In, images_grad: Out, add: bool = False
     ) -> None:
-        _window_dgrad(g, _split_filters(g, filters), acts_grad, images_grad, add)
+        total = conv.dgrad(g, conv.split_shared(g, filters), acts_grad)
+        _store(images_grad, total, add)
 
     def conv_wgrad(
         self, g: Window, images: In, acts_grad: In, filters_grad: Out, add: bool = False
     ) -> None:
-        per_pixel = _window_wgrad(g, images, acts_grad)
+        per_pixel = conv.wgrad(g, images, acts_grad)
         _store(filters_grad, per_pixel.sum(axis=(0, 1)).reshape(g.conv_filters_shape), add)
 
     # --- convolution, a set of filters per output pixel ---------------------------------------
@@ -107,17 +110,19 @@ class ReferenceOps(Ops):
         acts: Out,
         add: bool = False,
     ) -> None:
-        _window_fprop(g, images, _split_filters(g, filters), biases, neuron, acts, add)
+        total = conv.fprop(g, images, conv.split_local(g, filters))
+        _finish(total, biases, neuron, acts, add)
 
     def local_dgrad(
         self, g: Window, filters: In, acts_grad: In, images_grad: Out, add: bool = False
     ) -> None:
-        _window_dgrad(g, _split_filters(g, filters), acts_grad, images_grad, add)
+        total = conv.dgrad(g, conv.split_local(g, filters), acts_grad)
+        _store(images_grad, total, add)
 
     def local_wgrad(
         self, g: Window, images: In, acts_grad: In, filters_grad: Out, add: bool = False
     ) -> None:
-        per_pixel = _window_wgrad(g, images, acts_grad)
+        per_pixel = conv.wgrad(g, images, acts_grad)
         _store(filters_grad, per_pixel.reshape(g.local_filters_shape), add)
 
     # --- fully connected ----------------------------------------------------------------------
@@ -321,79 +326,6 @@ def _finish(total: Array, biases: Array | None, neuron: Neuron, acts: Array, add
     if biases is not None:
         total = total.reshape(biases.size, -1) + biases.reshape(-1, 1)
     _store(acts, _evaluate(_VALUE, neuron, total).reshape(acts.shape))
-
-
-# Convolutions walk over the K x K taps of a filter. At each, all output pixels are computed at
-# once from the pixels that they see there. Indices in einsum: g group, c channel and f filter
-# within the group, p q output pixel, n image. Shared filters have p = q = 0 only.
-
-
-def _split_filters(g: Window, filters: Array) -> Array:
-    """Filters of either kind as (P or 1, Q or 1, C/groups, K, K, groups, F/groups)."""
-    pixels = (1, 1) if filters.shape == g.conv_filters_shape else (g.out_height, g.out_width)
-    k = g.filter_size
-    return filters.reshape(*pixels, g.group_channels, k, k, g.groups, g.group_filters)
-
-
-def _split_acts(g: Window, acts: Array) -> Array:
-    return acts.reshape(g.groups, g.group_filters, *acts.shape[1:])
-
-
-def _canvas(g: Window, n: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """Zeros that every window fits into, (groups, C/groups, .., .., N), and the images in it."""
-    height, width = (
-        max(g.padding + size, (outputs - 1) * g.stride + g.filter_size)
-        for size, outputs in ((g.height, g.out_height), (g.width, g.out_width))
-    )
-    canvas = np.zeros((g.groups, g.group_channels, height, width, n), dtype)
-    inside = canvas[:, :, g.padding : g.padding + g.height, g.padding : g.padding + g.width]
-    return canvas, inside
-
-
-def _taps(g: Window, canvas: Array) -> Iterator[tuple[int, int, Array]]:
-    """y, x and what the output pixels see there: a view (groups, C/groups, P, Q, N)."""
-    height, width = ((n - 1) * g.stride + 1 for n in (g.out_height, g.out_width))
-    for y in range(g.filter_size):
-        for x in range(g.filter_size):
-            yield y, x, canvas[:, :, y : y + height : g.stride, x : x + width : g.stride]
-
-
-def _window_fprop(
-    g: Window,
-    images: Array,
-    filters: Array,
-    biases: Array | None,
-    neuron: Neuron,
-    acts: Array,
-    add: bool,
-) -> None:
-    canvas, inside = _canvas(g, images.shape[-1], images.dtype)
-    inside[...] = images.reshape(inside.shape)
-    total = np.zeros_like(acts)
-    for y, x, seen in _taps(g, canvas):
-        _split_acts(g, total)[...] += np.einsum("gcpqn,pqcgf->gfpqn", seen, filters[:, :, :, y, x])
-    _finish(total, biases, neuron, acts, add)
-
-
-def _window_dgrad(
-    g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: bool
-) -> None:
-    canvas, inside = _canvas(g, acts_grad.shape[-1], acts_grad.dtype)
-    grad = _split_acts(g, acts_grad)
-    for y, x, seen in _taps(g, canvas):
-        seen += np.einsum("gfpqn,pqcgf->gcpqn", grad, filters[:, :, :, y, x])
-    _store(images_grad, inside.reshape(images_grad.shape), add)
-
-
-def _window_wgrad(g: Window, images: Array, acts_grad: Array) -> Array:
-    """Gradients of the filters of each output pixel: (P, Q, C/groups, K, K, groups, F/groups)."""
-    canvas, inside = _canvas(g, images.shape[-1], images.dtype)
-    inside[...] = images.reshape(inside.shape)
-    grad = _split_acts(g, acts_grad)
-    result = _split_filters(g, np.empty(g.local_filters_shape, images.dtype))
-    for y, x, seen in _taps(g, canvas):
-        result[:, :, :, y, x] = np.einsum("gcpqn,gfpqn->pqcgf", seen, grad)
-    return result
 
 
 def _pool_windows(g: Pool) -> Iterator[tuple[Any, Any]]:
