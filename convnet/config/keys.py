@@ -122,15 +122,24 @@ class Choice(Kind):
 
 
 class Names(Kind):
-    """A comma-separated list of names, possibly empty; parsed to a tuple."""
+    """A comma-separated list of names, parsed to a tuple; an empty item stays, as ""."""
 
     expected = "a comma-separated list of names"
 
     def parse(self, text: str) -> tuple[str, ...]:
-        names = tuple(split_list(text)) if text else ()
-        if "" in names:
-            raise self._refusal()
-        return names
+        return tuple(split_list(text)) if text else ()
+
+
+class Floats(Kind):
+    """A comma-separated list of finite numbers of any length, parsed to a tuple."""
+
+    expected = "a comma-separated list of finite numbers"
+
+    def parse(self, text: str) -> tuple[float, ...]:
+        try:
+            return tuple(map(Float().parse, split_list(text)))
+        except ValueError:
+            raise self._refusal() from None
 
 
 class Rate(Kind):
@@ -225,8 +234,9 @@ def parse_keys(
                     return None
         if key.required and present:
             report_at(present[-1], None, f"required parameter {key.name!r} missing")
-        default = None if key.required else key.default
-        return (default,) * n_inputs if key.per_input else default
+        if key.required:
+            return None
+        return (key.default,) * n_inputs if key.per_input else key.default
 
     values = {key.name: value_of(key) for key in keys if not isinstance(key.kind, Ignored)}
     _check_known(keys, definition, sections, problems.warn if lenient else problems.add)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from convnet.config.keys import Ignored, Key, parse_keys, suggest
 from convnet.config.reader import Section, Source, quote, read_sections
@@ -19,25 +19,28 @@ _COMMON_KEYS = (
 """Keys that this module reads itself, before it knows the layer's type."""
 
 
-@dataclass(frozen=True)
-class TypeInfo:
-    """What the layer files need to know of one layer type.
+class TypeInfo(Protocol):
+    """What this module needs to know of a layer type; the classes of layers are such objects.
 
     Attributes:
         keys: the type's own keys (`type` and `inputs` are common to all).
         min_inputs: least number of inputs; 0 for data layers.
         max_inputs: greatest number of inputs, None for any.
-        is_cost: has no output, so that no layer can use it and none need to.
+        needs_parameters: the parameter file must have a section for each such layer, as it must in
+            any case if one of `keys` is required there.
+        has_output: others must use it; False for costs, which nothing can use.
     """
 
-    keys: Sequence[Key]
-    min_inputs: int = 1
-    max_inputs: int | None = 1
-    is_cost: bool = False
-
     @property
-    def needs_parameter_section(self) -> bool:
-        return any(key.required and key.file == "parameters" for key in self.keys)
+    def keys(self) -> Sequence[Key]: ...
+    @property
+    def min_inputs(self) -> int: ...
+    @property
+    def max_inputs(self) -> int | None: ...
+    @property
+    def needs_parameters(self) -> bool: ...
+    @property
+    def has_output(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,10 @@ class _Layers:
             self._check_input(section, source)
         self._check_input_count(section, info)
         settings = self.settings.get(name) if self.settings is not None else None
-        if self.settings is not None and settings is None and info.needs_parameter_section:
+        needed = info.needs_parameters or any(
+            key.required and key.file == "parameters" for key in info.keys
+        )
+        if needed and settings is None and self.settings is not None:
             self._report(section, f"needs a section [{name}] in the parameter file")
         values = parse_keys(
             [*_COMMON_KEYS, *info.keys],
@@ -147,7 +153,7 @@ class _Layers:
         used = {source for inputs in self.inputs.values() for source in inputs}
         for name, section in self.sections.items():
             info = self._info(name)
-            if info and not info.is_cost and name not in used:
+            if info and info.has_output and name not in used:
                 text = f"Layer {name!r} of type {self._type(name)!r} is unused"
                 self._complain(section.where(), text)
 
@@ -193,7 +199,7 @@ class _Layers:
                 text += f"these layers form a cycle: {' uses '.join((name, *path))}"
             else:
                 text += "a layer may only use layers defined above it"
-        elif (info := self._info(source)) and info.is_cost:
+        elif (info := self._info(source)) and not info.has_output:
             text = f"input {source!r} is a cost layer, which has no output"
         else:
             return

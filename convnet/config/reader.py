@@ -180,7 +180,6 @@ def quote(text: str, limit: int = 60) -> str:
 
 def _read_toml(source: Source, problems: Problems) -> dict[str, Section]:
     try:
-        # Stricter than us about line ends: a lone carriage return is refused.
         tables = tomllib.loads(source.text)
     except (ValueError, RecursionError) as error:
         text = " ".join(str(error).split())

@@ -4,6 +4,7 @@ from convnet.config.keys import (
     Bool,
     Choice,
     Float,
+    Floats,
     Ignored,
     Int,
     Key,
@@ -69,7 +70,9 @@ def parse(definition, parameters=None, n_inputs=1, lenient=False, keys=KEYS):
         (Text(), "", ""),
         (Choice("max", "avg"), "avg", "avg"),
         (Names(), "a, b", ("a", "b")),
+        (Names(), ",a", ("", "a")),
         (Names(), "", ()),
+        (Floats(), "1, -.5", (1.0, -0.5)),
         (Rate(), "exp[base=1;tgtFactor=2]", Exp(1.0, 2.0)),
         (NeuronKind(), "tanh[1.5,0.5]", Neuron("tanh", (1.5, 0.5))),
         (Ignored(), "x", None),
@@ -96,7 +99,8 @@ def test_kinds(kind, text, value):
         (Float(above=0, below=1), "1", "expected a finite number > 0 and < 1"),
         (Bool(), "2", "expected a boolean (true or false, yes or no, on or off, 1 or 0)"),
         (Choice("max", "avg"), "Max", "expected one of max, avg"),
-        (Names(), "a,,b", "expected a comma-separated list of names"),
+        (Floats(), "1,,2", "expected a comma-separated list of finite numbers"),
+        (Floats(), "inf", "expected a comma-separated list of finite numbers"),
         (Rate(), "x", "a learning rate must be a finite number, found 'x'"),
         (NeuronKind(), "linear[inf,1]", "parameters of a neuron must be finite"),
     ],
@@ -137,7 +141,7 @@ def test_lists_have_one_item_or_one_per_input():
 def test_without_a_parameter_file_its_keys_have_defaults():
     values, errors, _ = parse("filterSize=5", None, 2)
     assert errors == []
-    assert values["epsW"] == (None, None)
+    assert values["epsW"] is None
     assert values["wc"] == (0.0, 0.0)
 
 

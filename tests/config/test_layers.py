@@ -1,6 +1,7 @@
 import contextlib
 import os
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from convnet.config import (
     NeuronKind,
     Rate,
     Source,
-    TypeInfo,
     read_layer_files,
 )
 from convnet.config.reader import read_sections
@@ -22,9 +22,19 @@ from convnet.config.schedules import Const
 from convnet.errors import ConfigError, Problems
 from convnet.neurons import Neuron
 
+
+@dataclass
+class Type:
+    keys: list[Key]
+    min_inputs: int = 1
+    max_inputs: int | None = 1
+    needs_parameters: bool = False
+    has_output: bool = True
+
+
 TYPES = {
-    "data": TypeInfo([Key("dataIdx", Int(min=0), "")], min_inputs=0, max_inputs=0),
-    "fc": TypeInfo(
+    "data": Type([Key("dataIdx", Int(min=0), "")], min_inputs=0, max_inputs=0),
+    "fc": Type(
         [
             Key("outputs", Int(min=1), ""),
             Key("neuron", NeuronKind(), "", default=None),
@@ -32,10 +42,11 @@ TYPES = {
         ],
         max_inputs=None,
     ),
-    "pool": TypeInfo([Key("pool", Choice("max", "avg"), "")]),
-    "sum": TypeInfo([], min_inputs=2, max_inputs=3),
-    "cost": TypeInfo(
-        [Key("coeff", Float(), "", file="parameters")], min_inputs=2, max_inputs=2, is_cost=True
+    "pool": Type([Key("pool", Choice("max", "avg"), "")]),
+    "sum": Type([], min_inputs=2, max_inputs=3),
+    "dropout": Type([], needs_parameters=True),
+    "cost": Type(
+        [Key("coeff", Float(), "", file="parameters")], min_inputs=2, max_inputs=2, has_output=False
     ),
 }
 DEFINITION = """[data]
@@ -87,7 +98,7 @@ def test_layers_in_file_order():
 
 def test_definition_alone():
     specs = read_layer_files(Source("f", DEFINITION), None, TYPES)
-    assert specs[3].values["epsW"] == (None, None)
+    assert specs[3].values["epsW"] is None
     assert specs[4].values == {"coeff": None}
 
 
@@ -211,6 +222,15 @@ def test_mistakes_in_the_parameter_file():
     assert mistakes(DEFINITION, "[fc1]\nepsW=1\n[FC2]\nepsW=1\n[cost]\ncoeff=1\n") == [
         "f:12: Layer 'fc2': needs a section [fc2] in the parameter file",
         "p:3: section [FC2] belongs to no layer; did you mean 'fc2'?",
+    ]
+
+
+def test_type_that_needs_a_section_even_without_required_keys():
+    definition = DEFINITION.replace(
+        "type=fc\ninputs=data\noutputs=10\nneuron=relu", "type=dropout\ninputs=data"
+    )
+    assert mistakes(definition, PARAMETERS.replace("[fc1]\nepsW=1\n", "")) == [
+        "f:7: Layer 'fc1': needs a section [fc1] in the parameter file"
     ]
 
 
