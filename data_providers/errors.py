@@ -8,3 +8,7 @@ class DataError(Exception):
 
     It says where (file, batch or option), what was expected, what was found and what to do.
     """
+
+    def __init__(self, text: str) -> None:
+        # Texts quote file names and other libraries' errors, which can have several lines.
+        super().__init__(" ".join(text.splitlines()))

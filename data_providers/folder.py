@@ -75,7 +75,7 @@ class PictureTree:
         try:
             with Image.open(path, formats=FORMATS) as file:
                 picture = file.convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # decoders raise nearly anything for a damaged file
             raise DataError(f"{path}: not a readable picture: {error}") from error
         if self.size:
             return ImageOps.fit(picture, (self.size, self.size), Image.Resampling.BICUBIC)

@@ -103,7 +103,8 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         # numpy 2 moved numpy.core to numpy._core; Python 3 moved __builtin__ to builtins.
-        wanted = f"{module.replace('numpy._core', 'numpy.core')}.{name}"
+        moved = module.replace("numpy._core", "numpy.core").replace("__builtin__", "builtins")
+        wanted = f"{moved}.{name}"
         admitted = {
             "numpy.ndarray": "ndarray",
             "numpy.dtype": self._dtype,
@@ -111,8 +112,8 @@ class _PlainUnpickler(pickle.Unpickler):
             "numpy.core.multiarray.scalar": self._scalar,
             "numpy.core.numeric._frombuffer": self._frombuffer,
             "_codecs.encode": self._encode,
+            "builtins.bytes": self._empty_bytes,
             "builtins.set": self._set,
-            "__builtin__.set": self._set,
             "collections.OrderedDict": self._ordered_dict,
         }
         if wanted not in admitted:
@@ -137,6 +138,9 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def _encode(self, text: str, encoding: str) -> bytes:
         return text.encode("latin1")
+
+    def _empty_bytes(self) -> bytes:
+        return b""  # the only bytes that Python writes as a call
 
     def _set(self, items: list[Any]) -> set[Any]:
         return set(items)

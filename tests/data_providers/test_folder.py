@@ -1,0 +1,99 @@
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_providers import DataError, ProviderOptions, create
+from data_providers.folder import PictureTree
+from tests.data_providers.helpers import picture_tree
+
+
+def provider(folder, batch_range=(1,), **options):
+    return create("folder", folder, batch_range, ProviderOptions(**options), test=False)
+
+
+def test_pictures_become_planar_rgb(tmp_path):
+    picture_tree(tmp_path, size=(4, 3))
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "dog" / "1.png")
+    tree = PictureTree(tmp_path)
+    assert tree.label_names == ("cat", "dog")
+    assert tree.shape == (3, 3, 4)
+    np.testing.assert_array_equal(tree.labels, [0, 0, 0, 1, 1, 1])
+    pixels = tree.pixels([4, 0]).reshape(3, 3, 4, 2)
+    for channel in range(3):
+        np.testing.assert_array_equal(pixels[channel, :, :, 0], picture[:, :, channel])
+
+
+def test_batches_hold_every_picture_once_and_all_classes_equally(tmp_path):
+    picture_tree(tmp_path, count=6)
+    source = provider(tmp_path, [1, 2, 3], batch_size=4, scalar_mean=0.0)
+    seen = []
+    for number in (1, 2, 3):
+        matrix, labels = source.load(number, 1)
+        colours = matrix.reshape(3, 30, 4)[:, 0].T
+        np.testing.assert_array_equal(colours[:, 0] / 100, labels[0])
+        np.testing.assert_array_equal(np.bincount(labels[0].astype(int)), [2, 2])
+        seen += [tuple(colour) for colour in colours]
+    assert len(set(seen)) == 12
+
+
+def test_the_cut_does_not_depend_on_the_seed(tmp_path):
+    picture_tree(tmp_path)
+    first, other = (provider(tmp_path, seed=seed, batch_size=4) for seed in (1, 2))
+    np.testing.assert_array_equal(first.load(1, 1)[0], other.load(1, 1)[0])
+
+
+def test_the_mean_is_that_of_batch_1(tmp_path):
+    picture_tree(tmp_path, count=4)
+    source = provider(tmp_path, [1, 2], batch_size=4)
+    assert np.abs(source.load(1, 1)[0].mean(axis=1)).max() < 1e-4
+
+
+def test_pictures_are_scaled_and_cropped_to_a_size(tmp_path):
+    picture_tree(tmp_path, size=(12, 8))
+    Image.new("L", (20, 31), 77).save(tmp_path / "cat" / "grey.PNG")
+    source = provider(tmp_path, image_size=5, scalar_mean=0.0)
+    assert source.shapes[0] == (3, 5, 5)
+    matrix, _ = source.load(1, 1)
+    assert (matrix == 77).all(axis=0).sum() == 1
+
+
+def test_pictures_of_another_size(tmp_path):
+    picture_tree(tmp_path)
+    Image.new("RGB", (9, 9)).save(tmp_path / "dog" / "2.png")
+    text = r"2.png: expected 6x5 pixels as in .*0.png, found 9x9; give a size to scale"
+    with pytest.raises(DataError, match=text):
+        provider(tmp_path, scalar_mean=0.0).load(1, 1)
+
+
+@pytest.mark.parametrize("size", [0, 20, 45])
+def test_a_damaged_picture(tmp_path, size):
+    picture_tree(tmp_path)
+    path = tmp_path / "cat" / "0.png"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(DataError, match=re.escape(f"{path}: not a readable picture: ")):
+        provider(tmp_path)
+
+
+def test_hidden_and_other_files_are_left_out(tmp_path):
+    picture_tree(tmp_path, count=1)
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "cat" / "notes.txt").write_text("x")
+    (tmp_path / "cat" / ".hidden.png").write_text("x")
+    tree = PictureTree(tmp_path)
+    assert [path.name for path in tree.files] == ["0.png", "0.png"]
+    assert tree.label_names == ("cat", "dog")
+
+
+def test_no_pictures(tmp_path):
+    with pytest.raises(DataError, match=r"expected pictures as CLASS/NAME.jpg \(or .png ...\)"):
+        PictureTree(tmp_path)
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(DataError, match="nowhere: cannot read it: No such file"):
+        PictureTree(tmp_path / "nowhere")
