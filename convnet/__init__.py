@@ -1,5 +1,9 @@
 """Train convolutional nets that are written in two small layer files."""
 
+from convnet.api import build, load
+from convnet.errors import ConvnetError
+from convnet.net import Net
+from convnet.plan import Clock
 from convnet.version import __version__
 
-__all__ = ["__version__"]
+__all__ = ["Clock", "ConvnetError", "Net", "__version__", "build", "load"]

@@ -83,6 +83,7 @@ class Parameter:
     """A matrix that is learned: weights of one input, or the biases.
 
     Attributes:
+        layer: name of the layer that owns it.
         name: "<layer>.weights.<input>" or "<layer>.biases".
         shape: rows and columns, as in cuda-convnet's checkpoints.
         rate: learning-rate schedule, or None if no parameter file was given.
@@ -92,7 +93,8 @@ class Parameter:
 
     def __init__(
         self,
-        name: str,
+        layer: str,
+        label: str,
         shape: tuple[int, int],
         *,
         init_scale: float = 0.0,
@@ -101,7 +103,8 @@ class Parameter:
         momentum: float,
         decay: float = 0.0,
     ) -> None:
-        self.name = name
+        self.layer = layer
+        self.name = name = f"{layer}.{label}"
         self.shape = shape
         self.init_scale = init_scale
         self.init_value = init_value
@@ -161,7 +164,7 @@ class Layer(ABC):
     @property
     def own_parameters(self) -> tuple[Parameter, ...]:
         """The matrices that belong to this layer."""
-        return tuple(p for p in self.parameters if p.name.rsplit(".weights.")[0] == self.name)
+        return tuple(p for p in self.parameters if p.layer == self.name)
 
     @property
     def multiply_adds(self) -> int:

@@ -101,7 +101,8 @@ class WeightLayer(Layer):
                 continue
             self.weights.append(
                 Parameter(
-                    f"{self.name}.weights.{i}",
+                    self.name,
+                    f"weights.{i}",
                     shape,
                     init_scale=v["initW"][i],
                     rate=v["epsW"][i] if v["epsW"] else None,
@@ -110,7 +111,8 @@ class WeightLayer(Layer):
                 )
             )
         self.biases = Parameter(
-            f"{self.name}.biases",
+            self.name,
+            "biases",
             bias_shape,
             init_value=v["initB"],
             rate=v["epsB"],

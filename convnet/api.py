@@ -1,0 +1,147 @@
+"""Building and loading nets from Python.
+
+    import convnet
+    net = convnet.build("layers.cfg", "params.cfg", data_shapes=[(3, 32, 32), (1, 1, 1)])
+    costs = net.train_step([images, labels])
+
+The command line uses the same calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from convnet.checkpoint import Checkpoint, load_checkpoint
+from convnet.config.layers import read_layer_files
+from convnet.config.reader import Source
+from convnet.errors import CheckpointError, OptionError, Problems, ShapeError
+from convnet.geometry import Shape
+from convnet.graph import Graph, build_graph
+from convnet.layer_types.registry import LAYER_TYPES
+from convnet.net import Net
+from convnet.ops.base import Ops
+
+LayerFile = Source | str | PathLike[str]
+DataShapes = Sequence[tuple[int, int, int]]
+
+
+def make_ops(backend: str = "cpu") -> Ops:
+    """The backend of a name: "cpu" (float32, fast) or "reference" (numpy, float64, slow).
+
+    Raises:
+        OptionError: another name.
+    """
+    if backend == "cpu":
+        from convnet.ops.cpu import CpuOps  # compiles on import
+
+        return CpuOps()
+    if backend == "reference":
+        from convnet.ops.reference import ReferenceOps
+
+        return ReferenceOps(np.float64)
+    raise OptionError(f"backend must be 'cpu' or 'reference'; found '{backend}'")
+
+
+def read_graph(
+    layer_def: LayerFile,
+    layer_params: LayerFile | None,
+    data_shapes: DataShapes,
+    *,
+    lenient: bool = False,
+    problems: Problems | None = None,
+) -> Graph:
+    """The connected layers of a definition file and a parameter file.
+
+    Args:
+        layer_def, layer_params: paths (.cfg or .toml), or Sources. Without parameters the net
+            can be looked at but not trained.
+        data_shapes: (channels, height, width) of each matrix of the data, by dataIdx.
+        lenient: unknown keys are warnings, collected in `problems`.
+
+    Raises:
+        ConfigError: one line for each mistake of the files.
+    """
+    specs = read_layer_files(
+        _file(layer_def),
+        _file(layer_params) if layer_params is not None else None,
+        LAYER_TYPES,
+        lenient=lenient,
+        problems=problems,
+    )
+    return build_graph(specs, [Shape(*shape) for shape in data_shapes])
+
+
+def _file(file: LayerFile) -> Source | Path:
+    return file if isinstance(file, Source) else Path(file)
+
+
+def build(
+    layer_def: LayerFile,
+    layer_params: LayerFile,
+    *,
+    data_shapes: DataShapes,
+    batch_size: int = 128,
+    backend: str = "cpu",
+    seed: int = 0,
+    keep: Iterable[str] = (),
+    lenient: bool = False,
+) -> Net:
+    """A net with initial weights; see read_graph, make_ops and Net for the arguments.
+
+    Raises:
+        ConfigError: one line for each mistake of the layer files.
+    """
+    graph = read_graph(layer_def, layer_params, data_shapes, lenient=lenient)
+    return Net(graph, make_ops(backend), batch_size=batch_size, seed=seed, keep=keep)
+
+
+def load(
+    path: str | PathLike[str],
+    *,
+    batch_size: int = 128,
+    backend: str = "cpu",
+    keep: Iterable[str] = (),
+) -> Net:
+    """The net of a checkpoint file or run directory, with its weights.
+
+    Raises:
+        CheckpointError: it cannot be read, or its weights do not fit its layers.
+    """
+    return restore(
+        load_checkpoint(Path(path)),
+        batch_size=batch_size,
+        backend=backend,
+        keep=keep,
+        name=str(path),
+    )
+
+
+def restore(
+    checkpoint: Checkpoint,
+    *,
+    batch_size: int,
+    backend: str = "cpu",
+    keep: Iterable[str] = (),
+    name: str = "checkpoint",
+    data_shapes: DataShapes | None = None,
+    problems: Problems | None = None,
+) -> Net:
+    """The net of a checkpoint; `data_shapes` if the data are not those it was trained on."""
+    graph = read_graph(
+        checkpoint.definition,
+        checkpoint.parameters,
+        data_shapes or checkpoint.data_shapes,
+        lenient=bool(checkpoint.options.get("lenient")),
+        problems=problems,
+    )
+    seed = int(checkpoint.options.get("seed", 0))
+    net = Net(graph, make_ops(backend), batch_size=batch_size, seed=seed, keep=keep)
+    try:
+        net.load_state(checkpoint.weights)
+    except ShapeError as error:
+        raise CheckpointError(f"{name}: {error}") from None
+    return net

@@ -1,0 +1,187 @@
+"""Checkpoints: all that a run needs to go on, in one safetensors file.
+
+Tensors are the weights and their momentum, float32, named "<layer>.weights.<input>",
+"<layer>.biases" and the same with ".inc". Everything else is JSON text in the file's header:
+the layer files, the shapes of the data, the options and the state of the training. Loading
+executes nothing from the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from convnet.config.reader import Source
+from convnet.errors import CheckpointError
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+
+Outputs = list[tuple[dict[str, list[float]], int]]
+
+
+@dataclass
+class TrainingState:
+    """Where a run is.
+
+    Attributes:
+        epoch, batch: the batch in progress or last finished; epoch 0 before the first.
+        minibatch: minibatches of that batch done; 0 if it is finished.
+        partial: sums so far of the costs of the batch in progress, by cost layer.
+        train_outputs, test_outputs: per batch, the sums of each cost's values and the number
+            of images.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    minibatch: int = 0
+    partial: dict[str, list[float]] = field(default_factory=dict)
+    train_outputs: Outputs = field(default_factory=list)
+    test_outputs: Outputs = field(default_factory=list)
+
+
+@dataclass
+class Checkpoint:
+    """The content of a checkpoint file.
+
+    Attributes:
+        weights: all tensors by name.
+        definition, parameters: the texts of the layer files.
+        data_shapes: (channels, height, width) of each matrix of the data.
+        label_names: names of the classes.
+        options: of the run, see convnet.options.
+    """
+
+    weights: dict[str, np.ndarray]
+    definition: Source
+    parameters: Source
+    data_shapes: list[tuple[int, int, int]]
+    label_names: list[str]
+    options: dict[str, Any]
+    state: TrainingState
+
+
+def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int = 1) -> Path:
+    """Writes <directory>/<epoch>.<batch>.safetensors and removes all but the last `keep`.
+
+    The file appears under its name only when it is whole and on the disk; older ones are
+    removed after that.
+
+    Raises:
+        CheckpointError: it cannot be written; older checkpoints are untouched then.
+    """
+    state = checkpoint.state
+    header = {
+        "format": FORMAT,
+        "definition": dataclasses.asdict(checkpoint.definition),
+        "parameters": dataclasses.asdict(checkpoint.parameters),
+        "data_shapes": checkpoint.data_shapes,
+        "label_names": checkpoint.label_names,
+        "options": checkpoint.options,
+        "state": dataclasses.asdict(state),
+    }
+    path = directory / f"{state.epoch}.{state.batch}{SUFFIX}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, save(checkpoint.weights, {"convnet": json.dumps(header)}))
+        others = sorted(
+            (p for p in checkpoint_files(directory) if p != path),
+            key=lambda p: p.stat().st_mtime_ns,
+        )
+        for old in others[: max(0, len(others) - (keep - 1))]:
+            old.unlink()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot write the checkpoint: {error.strerror}") from None
+    return path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file that is either wholly there or not at all, whenever the program ends.
+
+    Raises:
+        OSError: nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def checkpoint_files(directory: Path) -> list[Path]:
+    """The checkpoints of a run, in the order of epoch and batch."""
+    files = [p for p in directory.glob(f"*{SUFFIX}") if not p.name.startswith(".")]
+    return sorted(files, key=lambda p: [int(n) for n in re.findall(r"\d+", p.name)])
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The file to load: `path` itself, or the last checkpoint of a run directory.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if path.is_dir():
+        files = checkpoint_files(path)
+        if not files:
+            raise CheckpointError(f"{path}: no checkpoint (*{SUFFIX}) in this directory")
+        return files[-1]
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such checkpoint file or run directory")
+    return path
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint file, or the last one of a run directory.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not one of ours.
+    """
+    path = find_checkpoint(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: not a readable checkpoint: {reason}") from None
+    if "convnet" not in metadata:
+        raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of this program")
+    try:
+        header = json.loads(metadata["convnet"])
+        if header["format"] != FORMAT:
+            raise CheckpointError(
+                f"{path}: checkpoint format {header['format']}; this version reads {FORMAT}"
+            )
+        state = TrainingState(**header["state"])
+        state.train_outputs = [(costs, cases) for costs, cases in state.train_outputs]
+        state.test_outputs = [(costs, cases) for costs, cases in state.test_outputs]
+        return Checkpoint(
+            weights=weights,
+            definition=Source(**header["definition"]),
+            parameters=Source(**header["parameters"]),
+            data_shapes=[(int(c), int(h), int(w)) for c, h, w in header["data_shapes"]],
+            label_names=[str(name) for name in header["label_names"]],
+            options=dict(header["options"]),
+            state=state,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{path}: damaged checkpoint header: {error!r}") from None

@@ -1,0 +1,134 @@
+"""The command line: which command, which options; everything else is elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from convnet import report
+from convnet.errors import ConvnetError, OptionError, Problems
+from convnet.options import (
+    checked,
+    make_parser,
+    natural,
+    parse_options,
+)
+from data_providers.errors import DataError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 0, or 1 after an error of one line."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    try:
+        if command:
+            return command(arguments[1:])
+        return run(arguments)
+    except (ConvnetError, DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Who read our output has gone; keep Python from complaining again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The classic program: train, test or write features, as the options say."""
+    from convnet.train.drivers import check_gradients, start
+
+    given = parse_options(arguments)
+    if given.get("check_grads"):
+        return check_gradients(given)
+    start(given)
+    return 0
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Prints the layer table of a pair of layer files, or what is wrong with them."""
+    from convnet.api import read_graph
+
+    parser = make_parser("python -m convnet check", check.__doc__ or "")
+    parser.add_argument("--layer-def", required=True, metavar="FILE")
+    parser.add_argument("--layer-params", metavar="FILE")
+    parser.add_argument(
+        "--input-shape",
+        type=checked(parse_shapes),
+        default=[],
+        metavar="CxHxW",
+        help="of matrix 0 of the data, e.g. 3x32x32; further matrices after commas [1x1x1]",
+    )
+    parser.add_argument(
+        "--lenient", choices=("0", "1"), default="0", help="unknown keys are warnings"
+    )
+    args = parser.parse_args(arguments)
+    # Labels and the like: matrices that are not named have one number per image.
+    shapes = [*args.input_shape, *[(1, 1, 1)] * 16]
+    if not args.input_shape:
+        raise OptionError("missing --input-shape, the shape of the images, e.g. 3x32x32")
+    problems = Problems()
+    graph = read_graph(
+        args.layer_def, args.layer_params, shapes, lenient=args.lenient == "1", problems=problems
+    )
+    for warning in problems.warnings:
+        report.text(f"warning: {warning}")
+    report.text(report.layer_table(graph))
+    return 0
+
+
+def data(arguments: Sequence[str]) -> int:
+    """Prepares a data set as batches that the provider `batches` reads."""
+    from data_providers.prepare import RECIPES, prepare
+
+    parser = make_parser("python -m convnet data", data.__doc__ or "")
+    parser.add_argument("name", choices=sorted(RECIPES), help="the data set")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--source", type=Path, help="file or folder with the original data")
+    parser.add_argument(
+        "--size", type=checked(natural), default=0, help="scale pictures to this side"
+    )
+    parser.add_argument("--batch-size", type=checked(natural), default=0, help="images per batch")
+    parser.add_argument("--seed", type=checked(natural), default=0, help="of the shuffle")
+    args = parser.parse_args(arguments)
+    prepare(
+        args.name,
+        args.out,
+        source=args.source,
+        size=args.size,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        report=report.text,
+    )
+    return 0
+
+
+def show(arguments: Sequence[str]) -> int:
+    """Draws the error curve and the filters of the first layer of a run."""
+    from convnet.show.picture import draw_run
+
+    parser = make_parser("python -m convnet show", show.__doc__ or "")
+    parser.add_argument("--load-file", required=True, type=Path, help="checkpoint or run directory")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help=".png, .svg or .pdf"
+    )
+    args = parser.parse_args(arguments)
+    draw_run(args.load_file, args.out)
+    report.text(f"Wrote {args.out}")
+    return 0
+
+
+def parse_shapes(text: str) -> list[tuple[int, int, int]]:
+    """Raises: ValueError for anything but CxHxW, or several with commas between."""
+    shapes = []
+    for part in text.split(","):
+        numbers = part.lower().split("x")
+        if len(numbers) != 3 or not all(n.isdecimal() and int(n) for n in numbers):
+            raise ValueError(f"expected channels x height x width such as 3x32x32; found '{part}'")
+        channels, height, width = map(int, numbers)
+        shapes.append((channels, height, width))
+    return shapes
+
+
+COMMANDS = {"check": check, "data": data, "show": show}

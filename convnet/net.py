@@ -1,0 +1,423 @@
+"""A net: connected layers with their weights, on a backend.
+
+    net = Net(graph, ops, batch_size=128)
+    costs = net.train_step([images, labels], clock)
+
+Passes are recorded as programs (convnet.plan) when first needed and then replayed. The net does
+no printing and touches no files.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from convnet.errors import BatchError, NonFiniteError, ShapeError
+from convnet.graph import Graph, feature_layer
+from convnet.layer_types.base import (
+    CHECK,
+    TEST,
+    TRAIN,
+    Backward,
+    Grad,
+    Layer,
+    Mode,
+    Parameter,
+)
+from convnet.layer_types.cost import CostLayer, LogregCost
+from convnet.layer_types.data import DataLayer
+from convnet.ops.base import Ops
+from convnet.plan import Buffer, Clock, Program, Recorder, RunValue, compile_program, new_buffer
+from convnet.runner import Runner
+
+Matrices = Sequence[np.ndarray]
+Costs = dict[str, np.ndarray]
+
+
+@dataclass
+class Recording:
+    """A program with the buffers of the layers that it computes.
+
+    Attributes:
+        outputs: of each layer, by name.
+        gradients: of the outputs, where there are any.
+        trained: parameters whose gradient it computes.
+    """
+
+    program: Program
+    outputs: dict[str, Buffer]
+    gradients: dict[str, Buffer]
+    trained: set[Parameter]
+
+
+def record(graph: Graph, mode: Mode, batch_size: int, keep: Iterable[str] = ()) -> Recording:
+    """The program of one pass: forward, and, as `mode` says, backward and update.
+
+    Args:
+        keep: layers whose output and gradient can be read afterwards.
+    """
+    recorder = Recorder()
+    ops = recorder.as_ops()
+    outputs = {name: new_buffer(name, layer.shape.as_tuple()) for name, layer in graph.items()}
+    for name, layer in graph.items():
+        layer.forward(ops, [outputs[i.name] for i in layer.inputs], outputs[name], mode)
+    marks = {"backward": len(recorder.calls)}
+
+    gradients: dict[str, Buffer] = {}
+    trained: set[Parameter] = set()
+    if mode.backward:
+        wanted = _layers_above_weights(graph, mode)
+        for name, layer in reversed(graph.items()):
+            # The gradient starts at the costs that count, and flows to what they depend on.
+            begins = isinstance(layer, CostLayer) and layer.coeff != 0
+            if name not in wanted or not (begins or name in gradients):
+                continue
+            dx = [_input_grad(i, wanted, outputs, gradients) for i in layer.inputs]
+            x = [outputs[i.name] for i in layer.inputs]
+            dy = gradients.get(name, outputs[name])
+            layer.backward(ops, Backward(x, outputs[name], dy, dx, trained, mode))
+    marks["update"] = len(recorder.calls)
+    if mode is TRAIN:
+        for parameter in _parameters(graph):
+            if parameter in trained:
+                _record_update(ops, parameter, batch_size)
+
+    kept = [outputs[n] for n, layer in graph.items() if isinstance(layer, DataLayer) or n in keep]
+    kept += [gradients[name] for name in keep if name in gradients]
+    kept += [layer.values_buffer for layer in graph.values() if isinstance(layer, CostLayer)]
+    if mode is CHECK or keep:
+        kept += [p.gradient for p in _parameters(graph) if p in trained]
+    program = compile_program(recorder.calls, marks, batch_size, kept)
+    return Recording(program, outputs, gradients, trained)
+
+
+def _layers_above_weights(graph: Graph, mode: Mode) -> set[str]:
+    """Layers through which a gradient must flow, because something at or below them learns."""
+    wanted: set[str] = set()
+    for name, layer in graph.items():
+        learns = any(p.is_trained(mode) for p in layer.parameters)
+        if learns or any(i.name in wanted for i in layer.inputs):
+            wanted.add(name)
+    return wanted
+
+
+def _input_grad(
+    layer: Layer, wanted: set[str], outputs: dict[str, Buffer], gradients: dict[str, Buffer]
+) -> Grad | None:
+    if layer.name not in wanted:
+        return None
+    add = layer.name in gradients
+    if not add:
+        gradients[layer.name] = new_buffer(f"{layer.name}.grad", outputs[layer.name].shape)
+    return Grad(gradients[layer.name], add)
+
+
+def _record_update(ops: Ops, parameter: Parameter, batch_size: int) -> None:
+    rate = parameter.rate
+    if rate is None:
+        return
+    ops.sgd(
+        parameter.value,
+        parameter.increment,
+        parameter.gradient,
+        parameter.momentum,
+        RunValue(lambda clock: rate(clock.progress)),  # type: ignore[arg-type]
+        parameter.decay,
+        batch_size,
+    )
+
+
+def _parameters(graph: Graph) -> list[Parameter]:
+    return [p for layer in graph.values() for p in layer.own_parameters]
+
+
+class Net:
+    """Layers, weights and a backend.
+
+    Args:
+        graph: the layers, see convnet.graph.
+        ops: the backend.
+        batch_size: images per minibatch; gradients are divided by it even if the last
+            minibatch of a batch is smaller, as in cuda-convnet2.
+        seed: of the initial weights and of dropout.
+        keep: layers whose output and gradient can be read after a pass.
+    """
+
+    def __init__(
+        self, graph: Graph, ops: Ops, *, batch_size: int, seed: int = 0, keep: Iterable[str] = ()
+    ) -> None:
+        self.graph = graph
+        self.batch_size = batch_size
+        self.seed = seed
+        self._keep: set[str] = set()
+        self._runner = Runner(ops)
+        self._recordings: dict[str, Recording] = {}
+        self.keep(*keep)
+        self._last: tuple[Recording, int] | None = None
+        self.parameters = {p.name: p for p in _parameters(graph)}
+        for parameter in self.parameters.values():
+            initial = parameter.initial(_generator(seed, parameter.name))
+            self._allocate(parameter.value, initial)
+            self._allocate(parameter.increment, np.zeros_like(initial))
+        self._data = [x for x in graph.values() if isinstance(x, DataLayer)]
+        self.costs = [x for x in graph.values() if isinstance(x, CostLayer)]
+
+    @property
+    def ops(self) -> Ops:
+        return self._runner.ops
+
+    def _allocate(self, buffer: Buffer, values: np.ndarray) -> None:
+        array = self.ops.empty(values.size).reshape(values.shape)
+        self.ops.upload(values, array)
+        buffer.storage.array = array
+
+    def keep(self, *names: str) -> None:
+        """Makes the output and the gradient of these layers readable after later passes.
+
+        Raises:
+            KeyError: no such layer.
+        """
+        self._keep |= {feature_layer(self.graph, name).name for name in names} | set(names)
+        self._recordings.clear()
+        self._last = None
+
+    # --- weights ----------------------------------------------------------------------------
+
+    def get_weights(self, name: str) -> np.ndarray:
+        """A copy of one matrix: "conv1.weights.0", "conv1.biases".
+
+        Raises:
+            KeyError: no such matrix.
+        """
+        return self.ops.download(self.parameters[name].value.storage.array)
+
+    def set_weights(self, name: str, values: np.ndarray) -> None:
+        """Overwrites one matrix.
+
+        Raises:
+            KeyError: no such matrix.
+            ShapeError: `values` has another shape.
+        """
+        target = self.parameters[name].value
+        if values.shape != target.shape:
+            raise ShapeError(f"'{name}' has shape {target.shape}; found {values.shape}")
+        self.ops.upload(values, target.storage.array)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of all weights and increments by name: "conv1.weights.0", ".. .inc" etc."""
+        return {
+            buffer.storage.name: self.ops.download(buffer.storage.array)
+            for p in self.parameters.values()
+            for buffer in (p.value, p.increment)
+        }
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Overwrites all weights and increments.
+
+        Raises:
+            ShapeError: names or shapes are not this net's; nothing is changed then.
+        """
+        buffers = {
+            b.storage.name: b for p in self.parameters.values() for b in (p.value, p.increment)
+        }
+        missing, extra = buffers.keys() - state.keys(), state.keys() - buffers.keys()
+        if missing or extra:
+            parts = [f"without {_few(missing)}"] * bool(missing)
+            parts += [f"with unknown {_few(extra)}"] * bool(extra)
+            raise ShapeError(f"weights do not belong to this net: {', '.join(parts)}")
+        for name, buffer in buffers.items():
+            if state[name].shape != buffer.shape:
+                raise ShapeError(
+                    f"weights do not belong to this net: '{name}' has shape "
+                    f"{state[name].shape}; expected {buffer.shape}"
+                )
+        for name, buffer in buffers.items():
+            self.ops.upload(state[name], buffer.storage.array)
+
+    # --- running ----------------------------------------------------------------------------
+
+    def recording(self, mode: Mode) -> Recording:
+        """The program of a mode, compiled when first asked for."""
+        if mode.name not in self._recordings:
+            new = record(self.graph, mode, self.batch_size, self._keep)
+            self._runner.reserve(new.program)
+            self._recordings[mode.name] = new
+        return self._recordings[mode.name]
+
+    def check_data(self, matrices: Matrices) -> int:
+        """Checks a batch against the net and returns its number of images.
+
+        Raises:
+            BatchError: wrong number, type or shape of matrices, or labels outside the classes.
+        """
+        for layer in self._data:
+            if layer.index >= len(matrices):
+                raise BatchError(
+                    f"layer '{layer.name}' wants matrix {layer.index}; "
+                    f"the batch has {len(matrices)} matrices"
+                )
+            matrix = matrices[layer.index]
+            if matrix.dtype != np.float32 or matrix.ndim != 2:
+                raise BatchError(
+                    f"matrix {layer.index} must be float32 (numbers, images); "
+                    f"found {matrix.dtype} {matrix.shape}"
+                )
+            if matrix.shape[0] != layer.matrix_rows:
+                raise BatchError(
+                    f"matrix {layer.index} must have {layer.matrix_rows} numbers per image for "
+                    f"layer '{layer.name}'; found {matrix.shape[0]}"
+                )
+            if matrix.shape[1] != matrices[0].shape[1] or not matrix.shape[1]:
+                raise BatchError(
+                    f"matrices must have the same number of images, at least 1; found "
+                    f"{', '.join(str(m.shape[1]) for m in matrices)}"
+                )
+        for cost in self.costs:
+            if isinstance(cost, LogregCost) and isinstance(cost.inputs[0], DataLayer):
+                labels = matrices[cost.inputs[0].index][cost.inputs[0].rows]
+                classes = cost.inputs[1].shape.size
+                valid = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
+                if not valid.all():
+                    raise BatchError(
+                        f"labels must be whole numbers from 0 to {classes - 1}, the classes of "
+                        f"'{cost.inputs[1].name}'; found {labels[~valid][0]:g}"
+                    )
+        return int(matrices[0].shape[1])
+
+    def forward(self, matrices: Matrices, mode: Mode = TEST, clock: Clock | None = None) -> Costs:
+        """One forward pass over a minibatch.
+
+        Args:
+            matrices: the data, float32 (numbers per image, images), by dataIdx; at most
+                batch_size images.
+
+        Returns:
+            The values of each cost layer, summed over the images, in float64.
+        """
+        recording, cases = self.recording(mode), matrices[0].shape[1]
+        if cases > self.batch_size:
+            raise BatchError(
+                f"a minibatch holds at most batch_size={self.batch_size} images; found {cases}"
+            )
+        self._upload(self._runner, recording, matrices)
+        self._last = (recording, cases)
+        self._runner.run(recording.program, cases, clock or Clock(self.seed), stop="backward")
+        return {
+            cost.name: self.ops.download(
+                self._runner.array(recording.program, cost.values_buffer, cases)
+            ).astype(np.float64)
+            for cost in self.costs
+        }
+
+    def cost_values(self, cost: LogregCost, matrices: Matrices, probs: np.ndarray) -> np.ndarray:
+        """The values of a cost for given predictions, (classes, .., images), float64."""
+        labels = cost.inputs[0]
+        assert isinstance(labels, DataLayer)
+        arrays = []
+        for host in (matrices[labels.index][labels.rows], probs.reshape(-1, probs.shape[-1])):
+            array = self.ops.empty(host.size).reshape(host.shape)
+            self.ops.upload(host, array)
+            arrays.append(array)
+        values = self.ops.empty(len(cost.value_names))
+        self.ops.logreg_cost(arrays[0], arrays[1], cost.top, values)
+        return self.ops.download(values).astype(np.float64)
+
+    def backward(self, mode: Mode = TRAIN, clock: Clock | None = None) -> None:
+        """Gradients (and, in TRAIN mode, the update) for the minibatch of the last forward."""
+        if self._last is None or self._last[0] is not self.recording(mode):
+            raise ShapeError(f"backward must follow a forward pass in {mode.name} mode")
+        recording, cases = self._last
+        self._runner.run(recording.program, cases, clock or Clock(self.seed), start="backward")
+
+    def train_step(self, matrices: Matrices, clock: Clock | None = None) -> Costs:
+        """Forward, backward and update for one minibatch.
+
+        Raises:
+            NonFiniteError: a cost is NaN or infinite; the weights are left as they were.
+        """
+        costs = self.forward(matrices, TRAIN, clock)
+        if not all(np.isfinite(values).all() for values in costs.values()):
+            raise NonFiniteError(self.explain_non_finite(matrices, TRAIN, clock))
+        self.backward(TRAIN, clock)
+        return costs
+
+    def _upload(self, runner: Runner, recording: Recording, matrices: Matrices) -> None:
+        cases = matrices[0].shape[1]
+        for layer in self._data:
+            target = runner.array(
+                recording.program, recording.outputs[layer.name].reshape(-1), cases
+            )
+            self.ops.upload(matrices[layer.index][layer.rows], target)
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def activity(self, name: str) -> np.ndarray:
+        """Output of a kept layer in the last pass, (channels, height, width, images).
+
+        The name of a layer with a neuron stands for the values after the neuron (see
+        convnet.graph.feature_layer).
+
+        Raises:
+            KeyError: no such layer.
+            ShapeError: the layer is not kept, or nothing has run yet.
+        """
+        source = feature_layer(self.graph, name).name
+        return self._read(source, lambda recording: recording.outputs[source])
+
+    def gradient(self, name: str) -> np.ndarray:
+        """dE/d(output) of a kept layer, or dE/d(matrix) of "<layer>.weights.0", last pass."""
+        if name in self.parameters:
+            return self._read(name, lambda _: self.parameters[name].gradient)
+        source = feature_layer(self.graph, name).name
+        return self._read(source, lambda recording: recording.gradients[source])
+
+    def has_gradient(self, name: str) -> bool:
+        """Whether the last pass computed the gradient of this matrix."""
+        return self._last is not None and self.parameters[name] in self._last[0].trained
+
+    def _read(self, name: str, find: Callable[[Recording], Buffer]) -> np.ndarray:
+        if self._last is None:
+            raise ShapeError(f"'{name}' has no values yet: run a pass first")
+        recording, cases = self._last
+        if name not in self._keep and find(recording).storage not in recording.program.kept:
+            raise ShapeError(f"'{name}' is not kept: name it in `keep` when building the net")
+        try:
+            array = self._runner.array(recording.program, find(recording), cases)
+        except KeyError:
+            raise ShapeError(f"the last pass computed no gradient of '{name}'") from None
+        return self.ops.download(array)
+
+    def explain_non_finite(self, matrices: Matrices, mode: Mode, clock: Clock | None = None) -> str:
+        """Names the first layer, from the data upwards, that holds a NaN or infinity."""
+        runner = Runner(self.ops)
+        recording = record(self.graph, mode, self.batch_size, self.graph)
+        runner.reserve(recording.program)
+        self._upload(runner, recording, matrices)
+        cases = matrices[0].shape[1]
+        runner.run(recording.program, cases, clock or Clock(self.seed), stop="backward")
+        for name, layer in self.graph.items():
+            for parameter in layer.parameters:
+                if not np.isfinite(self.ops.download(parameter.value.storage.array)).all():
+                    return f"Layer '{name}': {parameter.name} holds a NaN or infinity"
+            buffer = (
+                layer.values_buffer if isinstance(layer, CostLayer) else recording.outputs[name]
+            )
+            values = self.ops.download(runner.array(recording.program, buffer, cases))
+            if not np.isfinite(values).all():
+                kind = "data" if isinstance(layer, DataLayer) else "output"
+                return f"Layer '{name}': its {kind} holds a NaN or infinity"
+        return "a cost was NaN or infinite, but every layer's output is finite now"
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    """Random numbers for one matrix, independent of which other layers the net has."""
+    sequence = np.random.SeedSequence([seed, zlib.crc32(name.encode())])
+    return np.random.Generator(np.random.Philox(sequence))
+
+
+def _few(names: Iterable[str]) -> str:
+    first, *rest = sorted(names)
+    return f"'{first}'" + (f" and {len(rest)} more" if rest else "")

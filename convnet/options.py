@@ -1,0 +1,232 @@
+"""The options of the classic program: names, types, defaults, help.
+
+The table is the dataclass `Options`; the command line, the checkpoint and the documentation all
+read it. Every option takes a value: `--mini 64` or `--mini=64`; an unambiguous beginning of a
+name is enough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from convnet.errors import OptionError
+
+
+def parse_range(text: str) -> list[int]:
+    """Batch numbers: `3` or `0-417`, both ends included.
+
+    Raises:
+        ValueError: anything else, or a range that counts down.
+    """
+    first, dash, last = text.partition("-")
+    if not first.isdecimal() or (dash and not last.isdecimal()):
+        raise ValueError(f"expected a batch number or a range such as 1-5; found '{text}'")
+    low, high = int(first), int(last if dash else first)
+    if high < low:
+        raise ValueError(f"expected a range that counts up; found '{text}'")
+    return list(range(low, high + 1))
+
+
+def parse_bool(text: str) -> bool:
+    """Raises: ValueError for anything but 0 and 1."""
+    if text not in ("0", "1"):
+        raise ValueError(f"expected 0 or 1; found '{text}'")
+    return text == "1"
+
+
+def integer(minimum: int, text: str) -> int:
+    """Raises: ValueError for text that is no whole number, or one below `minimum`."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise ValueError(f"expected a whole number; found '{text}'") from None
+    if value < minimum:
+        raise ValueError(f"expected at least {minimum}; found {value}")
+    return value
+
+
+def natural(text: str) -> int:
+    return integer(0, text)
+
+
+def positive(text: str) -> int:
+    return integer(1, text)
+
+
+def parse_devices(text: str) -> list[int]:
+    """Raises: ValueError for anything but a comma-separated list of device numbers."""
+    return [natural(part) for part in text.split(",")]
+
+
+def parse_float(text: str) -> float:
+    """Raises: ValueError for text that is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"expected a number; found '{text}'") from None
+
+
+def parse_format(text: str) -> str:
+    """Raises: ValueError for anything but npz and pickle."""
+    if text not in ("npz", "pickle"):
+        raise ValueError(f"expected npz or pickle; found '{text}'")
+    return text
+
+
+def _option(
+    default: Any,
+    help_text: str,
+    parse: Callable[[str], Any] = str,
+    *,
+    once: bool = False,
+    saved: bool = True,
+) -> Any:
+    metadata = {"help": help_text, "parse": parse, "once": once, "saved": saved}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class Options:
+    """All options of a run. Empty texts and lists mean "not given"."""
+
+    # Where things are.
+    data_path: str = _option("", "directory of the batches")
+    data_provider: str = _option("", "how to read them, see `python -m convnet data`")
+    layer_def: str = _option("", "layer definition file (.cfg or .toml)")
+    layer_params: str = _option("", "layer parameter file, read again on every start")
+    layer_path: str = _option("", "directory that is put before both layer files")
+    save_path: str = _option("", "directory below which the run makes its own directory")
+    save_file: str = _option("", "the run's directory itself; goes on from it if it exists")
+    load_file: str = _option("", "checkpoint file or run directory to go on from", saved=False)
+
+    # What to train and test on.
+    train_range: list[int] = _option([], "batches to train on, e.g. 1-5", parse_range)
+    test_range: list[int] = _option([], "batches to test on", parse_range)
+    mini: int = _option(128, "images per minibatch", positive)
+    epochs: int = _option(50000, "times to go through the training batches", positive)
+    test_freq: int = _option(57, "training batches between two tests and checkpoints", positive)
+    test_one: bool = _option(True, "test on one batch each time, in turn, not on all", parse_bool)
+    seed: int = _option(0, "seed of everything random", natural)
+
+    # How the data are cut.
+    inner_size: int = _option(0, "side of the crop of each image, 0 = whole", natural, once=True)
+    mirror: bool = _option(True, "mirror half of the cropped training images", parse_bool)
+    scalar_mean: float = _option(
+        -1.0, "subtract this instead of the mean image, if >= 0", parse_float
+    )
+    image_size: int = _option(0, "provider folder: scale pictures to this side, 0 = as is", natural)
+    batch_size: int = _option(0, "providers folder, idx: images per batch, 0 = usual", natural)
+
+    # What to do.
+    test_only: bool = _option(
+        False, "test once on the whole range and stop", parse_bool, saved=False
+    )
+    multiview_test: bool = _option(False, "average the predictions over ten views", parse_bool)
+    check_grads: bool = _option(False, "check the gradients and stop", parse_bool, saved=False)
+    write_features: str = _option(
+        "", "write the output of this layer for the test range", saved=False
+    )
+    feature_path: str = _option("", "directory for the features", saved=False)
+    feature_format: str = _option(
+        "npz", "npz, or pickle as cuda-convnet", parse_format, saved=False
+    )
+    show_plan: bool = _option(
+        False, "print the program with its buffers first", parse_bool, saved=False
+    )
+
+    # Other.
+    keep: int = _option(1, "number of checkpoints to keep", positive)
+    lenient: bool = _option(False, "unknown keys in layer files are warnings", parse_bool)
+    gpu: list[int] = _option([], "device numbers; this version computes on the CPU", parse_devices)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a checkpoint stores: the options that go on when a run is resumed."""
+        return {
+            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata["saved"]
+        }
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(Options)}
+
+
+def option_name(name: str) -> str:
+    """save_path -> --save-path"""
+    return "--" + name.replace("_", "-")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(message.removeprefix("argument ") + "; see --help")
+
+
+def make_parser(prog: str = "convnet", description: str = "") -> argparse.ArgumentParser:
+    """A parser whose errors are OptionErrors."""
+    return _Parser(prog=prog, description=description)
+
+
+def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Lets argparse print the text of a ValueError."""
+
+    def parse_argument(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse_argument
+
+
+def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
+    """The options that are given on a command line, by field name.
+
+    Raises:
+        OptionError: unknown option, missing or bad value, stray argument.
+        SystemExit: for --help.
+    """
+    parser = make_parser(
+        "python -m convnet",
+        "Trains and tests a convolutional net written in two layer files. Other commands: "
+        "python -m convnet check | data | show --help.",
+    )
+    for f in FIELDS.values():
+        default = f.default if f.default is not dataclasses.MISSING else ""
+        shown = int(default) if isinstance(default, bool) else default
+        parser.add_argument(
+            option_name(f.name),
+            type=checked(f.metadata["parse"]),
+            default=argparse.SUPPRESS,
+            metavar="X",
+            help=f.metadata["help"] + (f" [{shown}]" if shown != "" else ""),
+        )
+    return vars(parser.parse_args(list(arguments)))
+
+
+def merge(given: dict[str, Any], saved: dict[str, Any] | None) -> Options:
+    """The options of a run: those given, else those of the checkpoint, else the defaults.
+
+    Raises:
+        OptionError: a given option may not be changed after the start.
+    """
+    values = {name: value for name, value in (saved or {}).items() if name in FIELDS}
+    for name, value in given.items():
+        if saved and FIELDS[name].metadata["once"] and value != values.get(name, value):
+            raise OptionError(
+                f"option {option_name(name)} ({FIELDS[name].metadata['help']}) cannot be changed "
+                f"on resume; it is {values[name]}, found {value}"
+            )
+        values[name] = value
+    return Options(**values)
+
+
+def require(options: Options, *names: str) -> None:
+    """Raises: OptionError listing those of the named options that were not given."""
+    missing = [n for n in names if getattr(options, n) in ("", [])]
+    if missing:
+        listed = ", ".join(f"{option_name(n)} ({FIELDS[n].metadata['help']})" for n in missing)
+        raise OptionError(f"missing {listed}; see --help")

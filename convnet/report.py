@@ -1,0 +1,202 @@
+"""What a user sees: the lines that cuda-convnet printed, a progress bar, a log file.
+
+On a terminal the same lines come with a live progress bar under them. The log is one JSON object
+per line, for other programs to read.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from convnet.errors import ConvnetError
+from convnet.geometry import Shape
+from convnet.graph import Graph
+from convnet.layer_types.base import Layer
+from convnet.layer_types.cost import CostLayer
+from convnet.options import FIELDS, Options, option_name
+
+RULE = "=" * 25
+
+
+def text(line: str = "") -> None:
+    """Prints one line, at once even into a pipe."""
+    print(line, flush=True)
+
+
+def cost_text(costs: Mapping[str, Sequence[float]], cases: int) -> str:
+    """`logprob:  2.302585, 0.900000` from sums over `cases` images."""
+    return ", ".join(
+        f"{name}:  " + ", ".join(f"{value / cases:.6f}" for value in values)
+        for name, values in costs.items()
+    )
+
+
+def layer_line(layer: Layer) -> str:
+    """The line that is printed when a layer is ready."""
+    line = f"Initialized {layer.type_name} layer '{layer.name}'"
+    if isinstance(layer, CostLayer):
+        return line
+    return f"{line}, producing {_output_text(layer.shape)} output"
+
+
+def _output_text(shape: Shape) -> str:
+    if shape.height == shape.width == 1:
+        return str(shape.channels)
+    return f"{shape.width}x{shape.height} {shape.channels}-channel"
+
+
+def layer_table(graph: Graph) -> str:
+    """A row per layer: name, type, inputs, output shape, parameters, multiply-adds, bytes."""
+    header = ("layer", "type", "inputs", "output", "parameters", "mult-adds", "bytes")
+    rows: list[tuple[str, ...]] = [header]
+    totals = np.zeros(3, np.int64)
+    for layer in graph.values():
+        parameters = sum(
+            rows * columns for rows, columns in (p.shape for p in layer.own_parameters)
+        )
+        numbers = np.array([parameters, layer.multiply_adds, 4 * layer.shape.size])
+        totals += numbers
+        output = "-" if isinstance(layer, CostLayer) else str(layer.shape)
+        inputs = ",".join(i.name for i in layer.inputs)
+        rows.append((layer.name, layer.type_name, inputs, output, *(f"{n:,}" for n in numbers)))
+    rows.append(("total", "", "", "", *(f"{n:,}" for n in totals)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    return (
+        "\n".join(
+            "  ".join(
+                cell.ljust(width) if i < 4 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        )
+        + "\n(mult-adds of the forward pass and bytes of the output: per image, float32)"
+    )
+
+
+def option_table(options: Options) -> str:
+    """All options with their values, by description, as cuda-convnet listed them."""
+    lines = []
+    for name, f in sorted(FIELDS.items(), key=lambda item: item[1].metadata["help"]):
+        value = getattr(options, name)
+        default = f.default_factory() if callable(f.default_factory) else f.default
+        if isinstance(value, bool):
+            shown = str(int(value))
+        elif isinstance(value, list):
+            shown = range_text(value)
+        else:
+            shown = str(value)
+        mark = " [DEFAULT]" if value == default else ""
+        lines.append(f"{option_name(name):<17} {f.metadata['help']}: {shown}{mark}")
+    return "\n".join(lines)
+
+
+def range_text(numbers: Sequence[int]) -> str:
+    """1-5 for [1, 2, 3, 4, 5]."""
+    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}-{numbers[-1]}"
+    return ",".join(map(str, numbers))
+
+
+def weight_statistics(state: Mapping[str, np.ndarray], graph: Graph) -> Iterable[str]:
+    """Per matrix: mean |W|, mean |increment| and, for weights, their ratio."""
+    for layer in graph.values():
+        for parameter in layer.own_parameters:
+            size = float(np.abs(state[parameter.name]).mean(dtype=np.float64))
+            step = float(np.abs(state[f"{parameter.name}.inc"]).mean(dtype=np.float64))
+            _, _, index = parameter.name.rpartition(".weights.")
+            if parameter.name.endswith(".biases"):
+                yield f"Layer '{layer.name}' biases: {size:e} [{step:e}]"
+            else:
+                ratio = step / size if size else 0.0
+                yield f"Layer '{layer.name}' weights[{index}]: {size:e} [{step:e}] [{ratio:e}]"
+
+
+def print_test(
+    costs: str, *, averages: str = "", weights: Iterable[str] = (), saved: str = ""
+) -> None:
+    """Prints the result of a test, in the form of cuda-convnet2."""
+    text()
+    text(f"{'=' * 22}Test output{'=' * 22}")
+    text(costs)
+    if averages:
+        text()
+        text(f"{'-' * 22}Averages{'-' * 25}")
+        text(averages)
+    text("-" * 55)
+    for line in weights:
+        text(line)
+    if saved:
+        text("-" * 55)
+        text(f"Saved checkpoint to {saved}")
+    text("=" * 55)
+
+
+class Log:
+    """A file of JSON lines beside the checkpoints.
+
+    Every line has "event" and "time" (seconds since 1970).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, event: str, **values: Any) -> None:
+        """Appends a line.
+
+        Raises:
+            ConvnetError: the file cannot be written.
+        """
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **values})
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise ConvnetError(f"{self._path}: cannot write the log: {error.strerror}") from None
+
+
+class ProgressBar:
+    """Batches done and time to go, shown on a terminal only; `text` goes above it."""
+
+    def __init__(self, total: int, done: int) -> None:
+        console = Console()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("batches, to go"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("training", total=total, completed=done)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self) -> None:
+        self._progress.advance(self._task)

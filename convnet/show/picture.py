@@ -1,0 +1,111 @@
+"""One picture of a run: the error curve and the filters of the first layer."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from convnet.api import read_graph
+from convnet.checkpoint import Checkpoint, Outputs, load_checkpoint, write_atomically
+from convnet.errors import ConvnetError
+from convnet.layer_types.conv import ConvLayer
+from convnet.layer_types.cost import CostLayer
+from convnet.layer_types.data import DataLayer
+
+FORMATS = (".png", ".svg", ".pdf")
+MAX_FILTERS = 256
+
+
+def draw_run(checkpoint_path: Path, out: Path) -> None:
+    """Draws a run's curves and, if the net begins with convolutions, their filters.
+
+    Args:
+        checkpoint_path: a checkpoint file or run directory.
+        out: the picture, .png, .svg or .pdf.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        ConvnetError: the picture cannot be written.
+    """
+    if out.suffix.lower() not in FORMATS:
+        raise ConvnetError(f"{out}: a picture must end in one of {', '.join(FORMATS)}")
+    checkpoint = load_checkpoint(checkpoint_path)
+    graph = read_graph(
+        checkpoint.definition,
+        checkpoint.parameters,
+        checkpoint.data_shapes,
+        lenient=bool(checkpoint.options.get("lenient")),
+    )
+    first = next(
+        (
+            layer
+            for layer in graph.values()
+            if isinstance(layer, ConvLayer) and isinstance(layer.inputs[0], DataLayer)
+        ),
+        None,
+    )
+    # The first cost that reports an error; else what it minimises.
+    cost = next(layer for layer in graph.values() if isinstance(layer, CostLayer))
+    index = 1 if len(cost.value_names) > 1 else 0
+    with matplotlib.rc_context({"svg.hashsalt": "convnet"}):
+        figure = Figure(figsize=(11, 4.5) if first else (6.5, 4.5), layout="constrained")
+        axes = figure.subplots(1, 2 if first else 1, squeeze=False)[0]
+        _draw_curves(axes[0], checkpoint, cost.name, index, cost.value_names[index])
+        if first:
+            weights = checkpoint.weights[first.weights[0].name]
+            _draw_filters(axes[1], weights, first)
+        content = BytesIO()
+        figure.savefig(content, format=out.suffix[1:].lower(), dpi=120)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, content.getvalue())
+    except OSError as error:
+        raise ConvnetError(f"{out}: cannot write the picture: {error.strerror}") from None
+
+
+def _draw_curves(axes: Axes, checkpoint: Checkpoint, cost: str, index: int, name: str) -> None:
+    state, options = checkpoint.state, checkpoint.options
+    per_epoch = max(1, len(options["train_range"]))
+    train = _values(state.train_outputs, cost, index)
+    test = _values(state.test_outputs, cost, index)
+    axes.plot(np.arange(1, len(train) + 1) / per_epoch, train, color="0.6", lw=1, label="training")
+    # Tests come after every test_freq batches, and after the last.
+    times = np.minimum(np.arange(1, len(test) + 1) * options["test_freq"], max(1, len(train)))
+    axes.plot(times / per_epoch, test, color="tab:red", marker=".", label="test")
+    if test:
+        axes.set_title(f"{cost}: {name} {test[-1]:.4f} on the last test")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(name)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def _values(outputs: Outputs, cost: str, index: int) -> list[float]:
+    return [costs[cost][index] / cases for costs, cases in outputs if cost in costs]
+
+
+def _draw_filters(axes: Axes, weights: np.ndarray, layer: ConvLayer) -> None:
+    """Filters in a grid, scaled together; three channels as red, green, blue, else their mean."""
+    g = layer.windows[0]
+    filters = weights.T.reshape(g.filters, g.group_channels, g.filter_size, g.filter_size)
+    pictures = filters[:MAX_FILTERS].transpose(0, 2, 3, 1)
+    if pictures.shape[-1] != 3:
+        pictures = pictures.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+    low, high = pictures.min(), pictures.max()
+    pictures = (pictures - low) / (high - low if high > low else 1.0)
+    columns = int(np.ceil(np.sqrt(len(pictures))))
+    rows = -(-len(pictures) // columns)
+    cell = g.filter_size + 1
+    sheet = np.ones((rows * cell - 1, columns * cell - 1, 3))
+    for i, picture in enumerate(pictures):
+        y, x = i // columns * cell, i % columns * cell
+        sheet[y : y + g.filter_size, x : x + g.filter_size] = picture
+    axes.imshow(sheet, interpolation="nearest")
+    axes.set_title(f"filters of {layer.name}")
+    axes.axis("off")

@@ -1,0 +1,110 @@
+"""What the classic program does: trains, tests, writes features or checks gradients."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from convnet import report
+from convnet.api import make_ops, read_graph
+from convnet.errors import OptionError
+from convnet.layer_types.base import TEST, TRAIN
+from convnet.net import Net
+from convnet.options import merge, require
+from convnet.train.gradcheck import check_gradients as compare_gradients
+from convnet.train.session import Session, layer_file, open_data, open_session
+from convnet.train.testing import check_layer_name, logreg_costs, test_only, write_features
+from convnet.train.trainer import train
+
+# The gradient check needs few images; each costs two forward passes per tried direction.
+CHECK_CASES = 8
+
+
+def start(given: dict[str, Any]) -> None:
+    """Runs what the options ask for.
+
+    Args:
+        given: options by field name, see convnet.options.parse_options.
+
+    Raises:
+        ConvnetError, data_providers.errors.DataError: what is wrong.
+    """
+    session = open_session(given)
+    options, net = session.options, session.net
+    for warning in session.warnings:
+        report.text(f"warning: {warning}")
+    for layer in net.graph.values():
+        report.text(report.layer_line(layer))
+    report.text(report.RULE)
+    testing = options.test_only or bool(options.write_features)
+    if options.show_plan:
+        report.text(str(net.recording(TEST if testing else TRAIN).program))
+        report.text(report.RULE)
+    if options.write_features:
+        check_layer_name(net.graph, options.write_features, "--write-features")
+        if session.test_data.num_views > 1:
+            raise OptionError(
+                "--write-features needs one view per image: leave out --multiview-test"
+            )
+        net.keep(options.write_features)
+        write_features(session)
+        return
+    if session.test_data.num_views > 1:
+        costs = logreg_costs(net.graph)
+        if not costs:
+            raise OptionError("--multiview-test needs a cost.logreg layer; the net has none")
+        net.keep(*(cost.inputs[1].name for cost in costs))
+    if options.test_only:
+        test_only(session)
+        return
+    _announce(session)
+    train(session)
+
+
+def _announce(session: Session) -> None:
+    report.text("Training ConvNet")
+    report.text(report.option_table(session.options))
+    report.text(report.RULE)
+    if session.options.gpu:
+        report.text("Running on the CPU: this version has no GPU backend, --gpu is not used")
+    else:
+        report.text("Running on the CPU")
+    report.text(f"Current time: {time.asctime()}")
+    report.text(f"Saving checkpoints to {session.directory}")
+    report.text(report.RULE)
+
+
+def check_gradients(given: dict[str, Any]) -> int:
+    """Checks all gradients on one minibatch; returns the exit status.
+
+    Needs a data provider (a dummy one will do) and the layer files; ranges, the data path and
+    the save path only if the provider wants them.
+    """
+    options = merge(given, None)
+    require(options, "layer_def", "layer_params", "data_provider")
+    options.train_range = options.train_range or [1]
+    data = open_data(options, test=False)
+    graph = read_graph(
+        layer_file(options, options.layer_def),
+        layer_file(options, options.layer_params),
+        data.shapes,
+        lenient=options.lenient,
+    )
+    net = Net(graph, make_ops("reference"), batch_size=CHECK_CASES, seed=options.seed)
+    matrices = data.load(options.train_range[0], 1)
+    net.check_data(matrices)
+    failures = total = 0
+    report.text(f"{'':6} {'matrix':<24} {'shape':>14} {'relative error':>14} {'|analytic|':>12}")
+    for result in compare_gradients(net, [m[:, :CHECK_CASES] for m in matrices], options.seed):
+        total += 1
+        failures += not result.passed
+        shape = "x".join(map(str, result.shape))
+        report.text(
+            f"({'PASS' if result.passed else 'FAIL'}) {result.name:<24} {shape:>14} "
+            f"{result.error:14.3e} {result.analytic:12.3e}"
+        )
+        if not result.passed:
+            report.text(f"       worst element {result.worst}")
+    report.text("-" * 24)
+    report.text(f"{failures}/{total} TESTS FAILED" if failures else f"ALL {total} TESTS PASSED")
+    return 1 if failures else 0

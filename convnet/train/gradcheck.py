@@ -1,0 +1,100 @@
+"""Compares the gradients of a net with central differences, in float64 on the reference backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from convnet.layer_types.base import CHECK
+from convnet.net import Matrices, Net
+from convnet.plan import Clock
+
+TOLERANCE = 1e-4
+STEP = 1e-5
+SAMPLES = 12
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well the two gradients of one matrix agree.
+
+    Attributes:
+        error: |numeric - analytic| / max(|numeric|, |analytic|), over the tried directions.
+        analytic, numeric: norms over the tried directions.
+        worst: index of the element with the largest difference, with both values.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    error: float
+    analytic: float
+    numeric: float
+    worst: str
+
+    @property
+    def passed(self) -> bool:
+        return self.error < TOLERANCE
+
+
+def check_gradients(net: Net, matrices: Matrices, seed: int = 0) -> Iterator[Agreement]:
+    """One result per weight matrix and bias vector.
+
+    For each, the objective is differentiated along a random direction through all elements and
+    along a sample of single elements: (E(w + h d) - E(w - h d)) / 2h. Random layers are in their
+    test form. The objective is the sum over cost layers of coeff times the first value.
+
+    Args:
+        net: on a float64 backend.
+        matrices: one minibatch.
+    """
+    clock = Clock(seed)
+    coeffs = {cost.name: cost.coeff for cost in net.costs}
+
+    def objective() -> float:
+        values = net.forward(matrices, CHECK, clock)
+        return float(sum(coeff * values[name][0] for name, coeff in coeffs.items()))
+
+    net.forward(matrices, CHECK, clock)
+    net.backward(CHECK, clock)
+    gradients = {name: net.gradient(name) for name in net.parameters if net.has_gradient(name)}
+    generator = np.random.default_rng(seed)
+    for name, gradient in gradients.items():
+        original = net.get_weights(name)
+        directions = [generator.standard_normal(original.shape) / np.sqrt(original.size)]
+        chosen = generator.choice(original.size, min(SAMPLES, original.size), replace=False)
+        for index in chosen:
+            direction = np.zeros(original.size)
+            direction[index] = 1.0
+            directions.append(direction.reshape(original.shape))
+        numeric = []
+        for direction in directions:
+            net.set_weights(name, original + STEP * direction)
+            above = objective()
+            net.set_weights(name, original - STEP * direction)
+            numeric.append((above - objective()) / (2 * STEP))
+        net.set_weights(name, original)
+        got = np.array([(gradient * direction).sum() for direction in directions])
+        yield _compare(name, got, np.array(numeric), [-1, *chosen], original.shape)
+
+
+def _compare(
+    name: str,
+    analytic: np.ndarray,
+    numeric: np.ndarray,
+    indices: list[int],
+    shape: tuple[int, int],
+) -> Agreement:
+    size = max(float(np.linalg.norm(analytic)), float(np.linalg.norm(numeric)))
+    difference = np.abs(numeric - analytic)
+    at = int(difference.argmax())
+    place = "direction" if at == 0 else str(tuple(map(int, np.unravel_index(indices[at], shape))))
+    return Agreement(
+        name,
+        shape,
+        float(np.linalg.norm(difference)) / size if size else 0.0,
+        float(np.linalg.norm(analytic)),
+        float(np.linalg.norm(numeric)),
+        f"{place}: {analytic[at]:.6e}, expected {numeric[at]:.6e}",
+    )

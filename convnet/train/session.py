@@ -1,0 +1,189 @@
+"""Puts a run together: options, data, net, state, and the directory it is saved in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from convnet.api import LayerFile, make_ops, read_graph, restore
+from convnet.checkpoint import (
+    Checkpoint,
+    TrainingState,
+    find_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from convnet.config.reader import Source
+from convnet.errors import OptionError, Problems
+from convnet.net import Net
+from convnet.options import Options, merge, require
+from data_providers import registry
+from data_providers.base import DataProvider, ProviderOptions
+
+
+@dataclass
+class Session:
+    """A run: what is trained or tested, on which data, and where it is saved.
+
+    Attributes:
+        train_data: None where nothing is trained.
+        directory: of the checkpoints; created with the first.
+        warnings: of reading the layer files.
+    """
+
+    options: Options
+    net: Net
+    definition: Source
+    parameters: Source
+    data_shapes: list[tuple[int, int, int]]
+    train_data: DataProvider | None
+    test_data: DataProvider
+    state: TrainingState
+    directory: Path
+    warnings: list[str]
+
+    def save(self) -> Path:
+        """Writes a checkpoint.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        checkpoint = Checkpoint(
+            weights=self.net.state(),
+            definition=self.definition,
+            parameters=self.parameters,
+            data_shapes=self.data_shapes,
+            label_names=list(self.test_data.label_names),
+            options=self.options.as_dict(),
+            state=self.state,
+        )
+        return save_checkpoint(self.directory, checkpoint, self.options.keep)
+
+
+def open_session(given: dict[str, Any], *, keep: Iterable[str] = ()) -> Session:
+    """Everything that the given options ask for, checked before anything is computed.
+
+    Args:
+        given: options by field name, see convnet.options.parse_options.
+        keep: layers whose output is read.
+
+    Raises:
+        ConvnetError, data_providers.errors.DataError: what is wrong, in one line each.
+    """
+    given, loaded = _resume(given)
+    options = merge(given, loaded.options if loaded else None)
+    training = not (options.test_only or options.write_features)
+    require(options, "test_range")
+    if not options.data_provider.startswith("dummy-"):
+        require(options, "data_path", "data_provider")
+    if training:
+        require(options, "train_range")
+    if not loaded:
+        require(options, "layer_def", "layer_params")
+        if not (options.save_path or options.save_file):
+            raise OptionError("missing --save-path or --save-file; see --help")
+    if options.write_features:
+        require(options, "feature_path")
+
+    problems = Problems()
+    train_data = open_data(options, test=False) if training else None
+    test_data = open_data(options, test=True)
+    shapes = list(test_data.shapes)
+    if loaded:
+        checkpoint = replace(loaded, parameters=_parameters(options, given, loaded, problems))
+        name = str(find_checkpoint(Path(options.load_file)))
+        net = restore(
+            checkpoint,
+            batch_size=options.mini,
+            keep=keep,
+            name=name,
+            data_shapes=shapes,
+            problems=problems,
+        )
+        definition, parameters, state = checkpoint.definition, checkpoint.parameters, loaded.state
+    else:
+        definition = Source.from_path(layer_file(options, options.layer_def))
+        parameters = Source.from_path(layer_file(options, options.layer_params))
+        net = _new_net(options, definition, parameters, shapes, keep, problems)
+        state = TrainingState()
+    return Session(
+        options,
+        net,
+        definition,
+        parameters,
+        shapes,
+        train_data,
+        test_data,
+        state,
+        run_directory(options),
+        problems.warnings,
+    )
+
+
+def _resume(given: dict[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:
+    """The checkpoint to go on from, named by --load-file or an existing --save-file."""
+    if not given.get("load_file") and Path(given.get("save_file") or "/nowhere").exists():
+        given = {**given, "load_file": given["save_file"]}
+    if not given.get("load_file"):
+        return given, None
+    return given, load_checkpoint(Path(given["load_file"]))
+
+
+def _parameters(
+    options: Options, given: dict[str, Any], loaded: Checkpoint, problems: Problems
+) -> Source:
+    """The parameter file as it is now, or as it was if it has gone."""
+    path = layer_file(options, options.layer_params)
+    if path.exists() or "layer_params" in given:
+        return Source.from_path(path)
+    problems.warn(str(path), "not found; using the layer parameters stored in the checkpoint")
+    return loaded.parameters
+
+
+def layer_file(options: Options, name: str) -> Path:
+    """A layer file, below --layer-path if that is given."""
+    return Path(options.layer_path) / name
+
+
+def open_data(options: Options, *, test: bool) -> DataProvider:
+    """The provider of the training or the test batches."""
+    return registry.create(
+        options.data_provider,
+        Path(options.data_path) if options.data_path else None,
+        options.test_range if test else options.train_range,
+        ProviderOptions(
+            inner_size=options.inner_size,
+            multiview_test=options.multiview_test and test,
+            mirror=options.mirror,
+            scalar_mean=options.scalar_mean,
+            image_size=options.image_size,
+            batch_size=options.batch_size,
+            seed=options.seed,
+        ),
+        test=test,
+    )
+
+
+def _new_net(
+    options: Options,
+    definition: LayerFile,
+    parameters: LayerFile,
+    shapes: list[tuple[int, int, int]],
+    keep: Iterable[str],
+    problems: Problems,
+) -> Net:
+    graph = read_graph(definition, parameters, shapes, lenient=options.lenient, problems=problems)
+    return Net(graph, make_ops(), batch_size=options.mini, seed=options.seed, keep=keep)
+
+
+def run_directory(options: Options) -> Path:
+    """Where checkpoints go: beside the loaded one, to --save-file, or a new dated directory."""
+    if options.load_file:
+        path = Path(options.load_file)
+        return path if path.is_dir() else path.parent
+    if options.save_file:
+        return Path(options.save_file)
+    return Path(options.save_path) / time.strftime("ConvNet__%Y-%m-%d_%H.%M.%S")

@@ -1,0 +1,188 @@
+"""Testing a net, on one view of each image or on several, and writing its features."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from convnet import report
+from convnet.checkpoint import write_atomically
+from convnet.errors import BatchError, ConvnetError, OptionError
+from convnet.graph import Graph
+from convnet.layer_types.cost import LogregCost
+from convnet.net import Costs, Matrices, Net
+from convnet.options import Options
+from convnet.train.session import Session
+from data_providers.prefetch import Prefetcher
+
+Sums = dict[str, list[float]]
+
+
+def minibatches(matrices: Matrices, net: Net) -> Iterator[list[np.ndarray]]:
+    """The batch cut into minibatches, in order; the last may be smaller."""
+    for start in range(0, matrices[0].shape[1], net.batch_size):
+        yield [m[:, start : start + net.batch_size] for m in matrices]
+
+
+def add_costs(sums: Sums, costs: Costs) -> None:
+    """Adds the values of a minibatch to the sums of its batch."""
+    for name, values in costs.items():
+        before = sums.get(name, [0.0] * len(values))
+        sums[name] = [float(a + b) for a, b in zip(before, values, strict=True)]
+
+
+def check_batch(net: Net, matrices: Matrices, number: int) -> int:
+    """The number of images of a batch.
+
+    Raises:
+        BatchError: naming the batch, if it does not fit the net.
+    """
+    try:
+        return net.check_data(matrices)
+    except BatchError as error:
+        raise BatchError(f"batch {number}: {error}") from None
+
+
+def test_numbers(options: Options, tests_done: int) -> list[int]:
+    """The batches of the next test: the next one in turn with --test-one, else all."""
+    numbers = options.test_range
+    return [numbers[tests_done % len(numbers)]] if options.test_one else numbers
+
+
+def loaded_batches(
+    session: Session, numbers: Sequence[int]
+) -> Iterator[tuple[int, list[np.ndarray], int]]:
+    """Number, matrices and image count of each test batch, loaded in the background."""
+    sequence = ((1, number) for number in numbers)
+    with Prefetcher(session.test_data, sequence) as batches:
+        for _, number, matrices in batches:
+            yield number, matrices, check_batch(session.net, matrices, number)
+
+
+def test_batch(session: Session, matrices: Matrices) -> tuple[Sums, int]:
+    """The sums of all costs over a test batch, and its number of images.
+
+    With several views per image the predictions are averaged first, and only cost.logreg is
+    computed.
+    """
+    views = session.test_data.num_views
+    sums: Sums = {}
+    if views == 1:
+        for part in minibatches(matrices, session.net):
+            add_costs(sums, session.net.forward(part))
+        return sums, matrices[0].shape[1]
+
+    cases = matrices[0].shape[1] // views
+    by_view = [[m[:, view * cases : (view + 1) * cases] for m in matrices] for view in range(views)]
+    for parts in zip(*(minibatches(view, session.net) for view in by_view), strict=True):
+        add_costs(sums, _average_costs(session.net, parts))
+    return sums, cases
+
+
+def logreg_costs(graph: Graph) -> list[LogregCost]:
+    return [layer for layer in graph.values() if isinstance(layer, LogregCost)]
+
+
+def _average_costs(net: Net, views: Sequence[Matrices]) -> Costs:
+    """The cost.logreg values of the mean prediction over views of the same images."""
+    costs = logreg_costs(net.graph)
+    means: list[np.ndarray] = [np.zeros(()) for _ in costs]
+    for view in views:
+        net.forward(view)
+        for i, cost in enumerate(costs):
+            means[i] = means[i] + net.activity(cost.inputs[1].name) / len(views)
+    return {
+        cost.name: net.cost_values(cost, views[0], mean)
+        for cost, mean in zip(costs, means, strict=True)
+    }
+
+
+def test_batches(session: Session, numbers: Sequence[int]) -> tuple[Sums, int]:
+    """The sums of all costs over several test batches, and the number of images."""
+    sums: Sums = {}
+    total = 0
+    for _, matrices, _ in loaded_batches(session, numbers):
+        costs, cases = test_batch(session, matrices)
+        add_costs(sums, {name: np.array(values) for name, values in costs.items()})
+        total += cases
+    return sums, total
+
+
+def test_only(session: Session) -> None:
+    """Tests on the whole test range and prints the results of each batch and of all."""
+    sums: Sums = {}
+    total = 0
+    started = time.perf_counter()
+    for number, matrices, _ in loaded_batches(session, session.options.test_range):
+        costs, cases = test_batch(session, matrices)
+        add_costs(sums, {name: np.array(values) for name, values in costs.items()})
+        total += cases
+        report.text(f"batch {number}: ({costs}, {cases}) ({time.perf_counter() - started:.3f} sec)")
+        started = time.perf_counter()
+    report.print_test(report.cost_text(sums, total))
+
+
+def write_features(session: Session) -> None:
+    """Writes the output of a layer for each test batch, and a description of them.
+
+    npz: data_batch_<n>.npz with `features` float32 (images, numbers) and `labels` (images,),
+    and features.json. pickle: the files of cuda-convnet, data_batch_<n> and batches.meta.
+
+    Raises:
+        OptionError: there is no such layer.
+        ConvnetError: a file cannot be written.
+    """
+    options, net = session.options, session.net
+    name, directory = options.write_features, Path(options.feature_path)
+    files: dict[str, str] = {}
+    size = 0
+    for number, matrices, cases in loaded_batches(session, options.test_range):
+        parts = []
+        for part in minibatches(matrices, net):
+            net.forward(part)
+            parts.append(net.activity(name).reshape(-1, part[0].shape[1]).T)
+        features = np.ascontiguousarray(np.concatenate(parts), np.float32)
+        size = features.shape[1]
+        labels = matrices[1] if len(matrices) > 1 else np.zeros((1, cases), np.float32)
+        if options.feature_format == "npz":
+            file = directory / f"data_batch_{number}.npz"
+            content = BytesIO()
+            np.savez(content, features=features, labels=labels[0])
+            _write(file, content.getvalue())
+        else:
+            file = directory / f"data_batch_{number}"
+            _write(file, pickle.dumps({"data": features, "labels": labels}, protocol=2))
+        files[str(number)] = file.name
+        report.text(f"Wrote feature file {file}")
+    if options.feature_format == "npz":
+        manifest = {
+            "source_model": options.load_file,
+            "layer": name,
+            "numbers": size,
+            "label_names": list(session.test_data.label_names),
+            "batches": files,
+        }
+        _write(directory / "features.json", json.dumps(manifest, indent=1).encode())
+    else:
+        meta = {"source_model": options.load_file, "num_vis": size, "batch_size": options.mini}
+        _write(directory / "batches.meta", pickle.dumps(meta, protocol=2))
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise ConvnetError(f"{path}: cannot write the features: {error.strerror}") from None
+
+
+def check_layer_name(graph: Graph, name: str, option: str) -> None:
+    """Raises: OptionError if the option names a layer that the net does not have."""
+    if name not in graph:
+        raise OptionError(f"{option}: no layer '{name}'; the net has {', '.join(graph)}")

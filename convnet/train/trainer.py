@@ -1,0 +1,167 @@
+"""The training loop: batches, tests, checkpoints, and a clean stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import numpy as np
+
+from convnet import report
+from convnet.checkpoint import TrainingState
+from convnet.errors import NonFiniteError
+from convnet.net import Matrices
+from convnet.plan import Clock
+from convnet.train.session import Session
+from convnet.train.testing import (
+    Sums,
+    add_costs,
+    check_batch,
+    minibatches,
+    test_batches,
+    test_numbers,
+)
+from data_providers.prefetch import Prefetcher
+
+
+class StopRequest:
+    """Set by Ctrl-C or SIGTERM: the minibatch in progress is finished, then the run is saved."""
+
+    def __init__(self) -> None:
+        self.signal = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.signal)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Receives the signals while the block runs; a second one ends the program at once."""
+
+        def receive(number: int, frame: FrameType | None) -> None:
+            self.signal = signal.Signals(number).name
+            signal.signal(number, before[signal.Signals(number)])
+
+        before = {n: signal.signal(n, receive) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def batches_done(state: TrainingState, train_range: list[int]) -> int:
+    """How many batches of the whole training are finished.
+
+    If the range was changed and lacks the state's batch, its epoch begins anew.
+    """
+    if state.epoch == 0:
+        return 0
+    epochs_before = len(train_range) * (state.epoch - 1)
+    if state.batch not in train_range:
+        return epochs_before
+    in_progress = state.minibatch > 0
+    return epochs_before + train_range.index(state.batch) + (0 if in_progress else 1)
+
+
+def train(session: Session) -> None:
+    """Trains for `epochs` times the training range, from where the session's state is.
+
+    Raises:
+        ConvnetError: the last checkpoint is intact on the disk.
+    """
+    options, state, numbers = session.options, session.state, session.options.train_range
+    assert session.train_data is not None
+    total = options.epochs * len(numbers)
+    done = batches_done(state, numbers)
+    sequence = ((1 + i // len(numbers), numbers[i % len(numbers)]) for i in range(done, total))
+    log = report.Log(session.directory / "log.jsonl")
+    log.write("start", options=options.as_dict(), done=done, total=total)
+    stop = StopRequest()
+    started = time.perf_counter()
+    with (
+        stop.listening(),
+        Prefetcher(session.train_data, sequence) as batches,
+        report.ProgressBar(total, done) as bar,
+    ):
+        for epoch, number, matrices in batches:
+            clock = Clock(options.seed, epoch, number, progress=done / total)
+            finished = _train_batch(session, matrices, clock, stop)
+            if finished:
+                done += 1
+                costs, cases = state.train_outputs[-1]
+                train_seconds = time.perf_counter() - started
+                line = f"{epoch}.{number} ({100 * clock.progress:.2f}%)... "
+                line += report.cost_text(costs, cases)
+                if done % options.test_freq == 0 or done == total:
+                    report.text(line)
+                    _test_and_save(session, log)
+                    line = ""
+                report.text(f"{line} ({time.perf_counter() - started:.3f} sec)".lstrip())
+                log.write(
+                    "train", epoch=epoch, batch=number, costs=costs, cases=cases, sec=train_seconds
+                )
+                bar.advance()
+                started = time.perf_counter()
+            if stop:
+                path = session.save()
+                log.write("stop", signal=stop.signal, checkpoint=str(path))
+                report.text(f"{stop.signal}: saved {path}; go on with --load-file {path.parent}")
+                return
+
+
+def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopRequest) -> bool:
+    """Trains on one batch, minibatch by minibatch; False if it was stopped on the way.
+
+    The session's state says afterwards how far it came, so that a resumed run goes on there.
+    """
+    state, net = session.state, session.net
+    cases = check_batch(net, matrices, clock.batch)
+    if (state.epoch, state.batch) != (clock.epoch, clock.batch):
+        state.epoch, state.batch = clock.epoch, clock.batch
+        state.minibatch, state.partial = 0, {}
+    for index, part in enumerate(minibatches(matrices, net)):
+        if index < state.minibatch:
+            continue
+        step = Clock(clock.seed, clock.epoch, clock.batch, index, clock.progress)
+        try:
+            add_costs(state.partial, net.train_step(part, step))
+        except NonFiniteError as error:
+            raise NonFiniteError(
+                f"batch {clock.epoch}.{clock.batch}, minibatch {index}: {error}; lower the "
+                f"learning rates (epsW, epsB) or initW and go on from the last checkpoint"
+            ) from None
+        state.minibatch = index + 1
+        if stop:
+            return False
+    state.train_outputs.append((state.partial, cases))
+    state.minibatch, state.partial = 0, {}
+    return True
+
+
+def _test_and_save(session: Session, log: report.Log) -> None:
+    """One test, its printed block and a checkpoint."""
+    state, options = session.state, session.options
+    costs, cases = test_batches(session, test_numbers(options, len(state.test_outputs)))
+    state.test_outputs.append((costs, cases))
+    recent = state.test_outputs[-(len(options.test_range) if options.test_one else 1) :]
+    sums: Sums = {}
+    for past, _ in recent:
+        add_costs(sums, {name: np.array(values) for name, values in past.items()})
+    path = session.save()
+    log.write(
+        "test",
+        epoch=state.epoch,
+        batch=state.batch,
+        costs=costs,
+        cases=cases,
+        checkpoint=str(path),
+    )
+    report.print_test(
+        report.cost_text(costs, cases),
+        averages=report.cost_text(sums, sum(n for _, n in recent)),
+        weights=report.weight_statistics(session.net.state(), session.net.graph),
+        saved=str(path),
+    )
