@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convnet.geometry import Window
-from convnet.neurons import IDENT, parse_neuron
+from convnet.neurons import IDENT, Neuron, parse_neuron
 from convnet.ops.base import Ops
 from tests import reference
 from tests.ops.check import apply, assert_close, check, numbers
@@ -112,7 +112,7 @@ def test_fprop_with_biases_and_relu(
 
 @both_kinds
 @pytest.mark.parametrize("neuron", NEURONS, ids=str)
-def test_fprop_with_each_neuron(ops: Ops, kind: str, neuron) -> None:
+def test_fprop_with_each_neuron(ops: Ops, kind: str, neuron: Neuron) -> None:
     g, n = Window(2, 3, 3, 3, 2), 5
     rng = np.random.default_rng(3)
     # All positive, within the domain of every neuron.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -97,7 +99,7 @@ def test_add_scaled(ops: Ops, shape: tuple[int, ...]) -> None:
 
 @shapes
 @pytest.mark.parametrize("draw", [numbers, tied_numbers])
-def test_eltmax(ops: Ops, shape: tuple[int, ...], draw) -> None:
+def test_eltmax(ops: Ops, shape: tuple[int, ...], draw: Callable[..., np.ndarray]) -> None:
     rng = np.random.default_rng(5)
     first, second, acts_grad = draw(rng, *shape), draw(rng, *shape), numbers(rng, *shape)
     acts = np.where(first > second, first, second)

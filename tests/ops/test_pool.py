@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_fprop(ops: Ops, kind: str, case: str) -> None:
 
 @every_case
 @pytest.mark.parametrize("draw", [numbers, tied_numbers])
-def test_max_bprop(ops: Ops, case: str, draw: Any) -> None:
+def test_max_bprop(ops: Ops, case: str, draw: Callable[..., np.ndarray]) -> None:
     g, n = CASES[case]
     rng = np.random.default_rng(2)
     images, acts_grad = draw(rng, *g.images_shape, n), numbers(rng, *g.acts_shape, n)
