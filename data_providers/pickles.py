@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,7 @@ def parse_pickle(content: bytes, where: str) -> Any:
     Raises: DataError if it is damaged or holds anything but plain data.
     """
     try:
+        _check_memory(content)
         return _Arrays().replace(_PlainUnpickler(io.BytesIO(content), encoding="latin1").load())
     except _RefusedError as error:
         raise DataError(
@@ -47,6 +49,14 @@ def parse_pickle(content: bytes, where: str) -> Any:
         ) from error
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise DataError(f"{where}: not a readable pickle: {error}") from error
+
+
+def _check_memory(content: bytes) -> None:
+    # The reader's table of objects is as long as the largest number in it, so a few wrong bytes
+    # could ask for all memory; an honest pickle numbers no more objects than it has bytes.
+    for opcode, number, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "LONG_BINPUT") and int(number or 0) > len(content):
+            raise ValueError(f"object number {number}")
 
 
 class _RefusedError(Exception):

@@ -117,6 +117,11 @@ def test_damaged_pickles(content):
         parse_pickle(content, "p")
 
 
+def test_a_huge_object_number_takes_no_memory():
+    with pytest.raises(DataError, match="not a readable pickle: object number 4294967280"):
+        parse_pickle(b"\x80\x02]r\xf0\xff\xff\xff.", "p")
+
+
 def test_deeply_nested_and_repeated_lists_end_quickly():
     with pytest.raises(DataError, match="not a readable pickle"):
         parse_pickle(b"\x80\x02" + b"]" * 100000 + b"a" * 99999 + b".", "p")
