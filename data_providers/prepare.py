@@ -68,6 +68,10 @@ def prepare(
     recipe = _recipe(name)
     if size and not recipe.scalable:
         raise DataError(f"{name}: size {size}: only a folder of pictures can be scaled")
+    if min(size, batch_size, seed) < 0:
+        raise DataError(
+            f"size {size}, batch size {batch_size}, seed {seed}: expected no negative number"
+        )
     if not 0 < test_fraction < 1:
         raise DataError(f"test fraction {test_fraction}: expected a number between 0 and 1")
     if source is not None and not source.exists():
