@@ -1,0 +1,300 @@
+"""Convolution with shared filters.
+
+fprop and dgrad are one kernel, the correlation: each target pixel is a sum over a window of
+source pixels. The image gradient of a convolution of stride s is s * s interleaved correlations
+of stride 1, one for each position of a pixel within the stride. A thread packs LANES images of
+a band of rows, zero padding included, which stays in its L2 cache while all filters run over it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import get_num_threads, prange
+
+from convnet.geometry import Window
+from convnet.ops.base import Array
+from convnet.ops.cpu.jit import LANES, ZERO, aligned, parallel
+from convnet.ops.cpu.tiles import (
+    FILTERS,
+    add_sums,
+    pack_filters,
+    pack_grads,
+    pack_window,
+    store_sums,
+)
+from convnet.ops.cpu.vectors import FPROP_COLUMNS, ROWS, WGRAD_COLUMNS, fprop_tile, wgrad_tile
+
+BAND_FLOATS = 1 << 17  # packed images of a band: 512 KiB, half of an L2 cache
+PARTS = 16  # partial sums of a weight gradient: the most threads that it can use
+
+
+class _Side(NamedTuple):
+    """One dimension of a correlation."""
+
+    start: int  # first target pixel; then every `spacing`-th
+    pixels: int  # of the target
+    source: int  # source pixel that the first target pixel's first tap meets; may be negative
+    taps: list[int]  # filter rows (or columns) in the order of the source pixels they meet
+
+
+class _Correlation(NamedTuple):
+    """Sizes of one correlation, for the kernels. Channels are those of a group."""
+
+    groups: int
+    channels: int
+    outputs: int  # channels of the target
+    step: int  # source pixels between target pixels
+    spacing: int  # pixels between target pixels
+    top: int  # first target pixel, and the numbers of them
+    left: int
+    rows: int
+    columns: int
+    source_top: int
+    source_left: int
+    band: int  # target rows that are computed at a time
+    packed_rows: int
+    packed_columns: int
+    weights: Array  # int64: index of each tap's weight, for the first output of group 0
+    offsets: Array  # int32: index of each tap in the packed images
+    starts: Array  # int64: index of each pixel of a band in the packed images
+
+
+def fprop(
+    g: Window,
+    images: Array,
+    filters: Array,
+    biases: Array,
+    low: float,
+    high: float,
+    acts: Array,
+    add: bool,
+) -> None:
+    """acts = clamp(conv(images, filters) + biases); biases (F, 1) or (F, P*Q)."""
+    (plan,) = _plans(g, False, images.shape[3], get_num_threads())
+    panels = _panels(plan.groups, plan.outputs, plan.weights.size)
+    pack_filters(filters.reshape(-1), g.group_filters, plan.weights, 1, plan.outputs, panels)
+    _correlate(plan, images, panels, biases, low, high, acts, add, _scratch(plan))
+
+
+def dgrad(g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: bool) -> None:
+    """images_grad = the gradient into the images."""
+    biases = np.zeros((g.channels, 1), np.float32)
+    infinity = np.float32(np.inf)
+    for plan in _plans(g, True, acts_grad.shape[3], get_num_threads()):
+        panels = _panels(plan.groups, plan.outputs, plan.weights.size)
+        channel_step = g.filter_size**2 * g.filters
+        pack_filters(
+            filters.reshape(-1), g.group_filters, plan.weights, channel_step, plan.outputs, panels
+        )
+        _correlate(
+            plan, acts_grad, panels, biases, -infinity, infinity, images_grad, add, _scratch(plan)
+        )
+
+
+def wgrad(g: Window, images: Array, acts_grad: Array, filters_grad: Array, add: bool) -> None:
+    """filters_grad (taps, F) = the gradient into the filters.
+
+    Summed in the same order with any number of threads.
+    """
+    N = images.shape[3]
+    (plan,) = _plans(g, False, N, PARTS)
+    pixels = np.arange(g.out_width, dtype=np.int32)[:, None] * (plan.step * LANES)
+    steps = (pixels + np.arange(LANES, dtype=np.int32)).reshape(-1)
+    taps = np.zeros(-(-g.taps // ROWS) * ROWS, np.int64)
+    taps[: g.taps] = plan.offsets
+    tasks = -(-N // LANES) * -(-plan.rows // plan.band)
+    parts = np.zeros((min(PARTS, tasks), g.taps, g.filters), np.float32)
+    panels = np.empty(
+        (get_num_threads(), -(-g.group_filters // FILTERS) * FILTERS * steps.size), np.float32
+    )
+    _wgrad(plan, images, acts_grad, taps, steps, parts, _scratch(plan), panels)
+    _add_parts(parts, filters_grad, add)
+
+
+def _sides(g: Window, size: int, outputs: int, backward: bool) -> list[_Side]:
+    if not backward:
+        return [_Side(0, outputs, -g.padding, list(range(g.filter_size)))]
+    sides = []
+    for start in range(min(g.stride, size)):
+        # Pixel h meets output (h + padding - tap) / stride, if that is whole.
+        output, tap = divmod(start + g.padding, g.stride)
+        taps = list(range(tap, g.filter_size, g.stride))[::-1]
+        pixels = len(range(start, size, g.stride))
+        sides.append(_Side(start, pixels, output - len(taps) + 1, taps))
+    return sides
+
+
+@lru_cache(maxsize=256)
+def _plans(g: Window, backward: bool, cases: int, threads: int) -> tuple[_Correlation, ...]:
+    return tuple(
+        _plan(g, y, x, backward, 2 * threads / (-(-cases // LANES) * g.groups))
+        for y in _sides(g, g.height, g.out_height, backward)
+        for x in _sides(g, g.width, g.out_width, backward)
+    )
+
+
+def _plan(g: Window, y: _Side, x: _Side, backward: bool, bands: float) -> _Correlation:
+    """The correlation of two sides, in at least `bands` bands if there are as many rows."""
+    channels, outputs = g.group_channels, g.group_filters
+    if backward:
+        channels, outputs = outputs, channels
+    step, spacing = (1, g.stride) if backward else (g.stride, 1)
+    packed_columns = (x.pixels - 1) * step + len(x.taps)
+    row_floats = channels * packed_columns * LANES
+    band = min(
+        (BAND_FLOATS // row_floats - len(y.taps)) // step + 1, int(y.pixels / bands), y.pixels
+    )
+    band = max(band, 1)
+    packed_rows = (band - 1) * step + len(y.taps)
+
+    c, i, j = np.ogrid[:channels, : len(y.taps), : len(x.taps)]
+    offsets = ((c * packed_rows + i) * packed_columns + j) * LANES
+    tap = np.array(y.taps, int)[:, None] * g.filter_size + np.array(x.taps, int)
+    weights = tap * g.filters + c if backward else (c * g.filter_size**2 + tap) * g.filters
+    i, j = np.ogrid[:band, : x.pixels]
+    starts = (i * packed_columns + j) * step * LANES
+    return _Correlation(
+        groups=g.groups,
+        channels=channels,
+        outputs=outputs,
+        step=step,
+        spacing=spacing,
+        top=y.start,
+        left=x.start,
+        rows=y.pixels,
+        columns=x.pixels,
+        source_top=y.source,
+        source_left=x.source,
+        band=band,
+        packed_rows=packed_rows,
+        packed_columns=packed_columns,
+        weights=weights.reshape(-1).astype(np.int64),
+        offsets=offsets.reshape(-1).astype(np.int32),
+        # Padded to whole tiles: the sums of the surplus pixels are dropped.
+        starts=np.append(starts, [0] * (FPROP_COLUMNS - 1)).astype(np.int64),
+    )
+
+
+def _panels(groups: int, outputs: int, taps: int) -> Array:
+    tiles = -(-outputs // ROWS)
+    return aligned(groups * tiles * taps * ROWS).reshape(groups, tiles, taps * ROWS)
+
+
+def _scratch(plan: _Correlation) -> Array:
+    """Room for the packed images of each thread."""
+    size = plan.channels * plan.packed_rows * plan.packed_columns * LANES
+    threads = get_num_threads()
+    return aligned(threads * size).reshape(threads, size)
+
+
+@parallel
+def _correlate(
+    plan: _Correlation,
+    source: Array,
+    panels: Array,
+    biases: Array,
+    low: float,
+    high: float,
+    target: Array,
+    add: bool,
+    scratch: Array,
+) -> None:
+    threads = scratch.shape[0]
+    bands = -(-plan.rows // plan.band)
+    tasks = -(-source.shape[3] // LANES) * bands * plan.groups
+    for thread in prange(threads):
+        packed = scratch[thread]
+        sums = np.empty(ROWS * FPROP_COLUMNS * LANES, np.float32)
+        for task in range(thread, tasks, threads):
+            group = task % plan.groups
+            top = task // plan.groups % bands * plan.band
+            first = task // plan.groups // bands * LANES
+            pack_window(
+                source[group * plan.channels : (group + 1) * plan.channels],
+                plan.source_top + top * plan.step,
+                plan.source_left,
+                plan.packed_rows,
+                plan.packed_columns,
+                first,
+                packed,
+            )
+            pixels = min(plan.band, plan.rows - top) * plan.columns
+            for tile in range(panels.shape[1]):
+                panel = panels[group, tile]
+                for pixel in range(0, pixels, FPROP_COLUMNS):
+                    fprop_tile(panel, 0, packed, plan.starts, pixel, plan.offsets, sums)
+                    for j in range(min(FPROP_COLUMNS, pixels - pixel)):
+                        h = plan.top + (top + (pixel + j) // plan.columns) * plan.spacing
+                        w = plan.left + (pixel + j) % plan.columns * plan.spacing
+                        place = h * target.shape[2] + w if biases.shape[1] > 1 else 0
+                        for i in range(min(ROWS, plan.outputs - tile * ROWS)):
+                            f = group * plan.outputs + tile * ROWS + i
+                            store_sums(
+                                sums,
+                                (i * FPROP_COLUMNS + j) * LANES,
+                                biases[f, place],
+                                low,
+                                high,
+                                add,
+                                first,
+                                target[f, h, w],
+                            )
+
+
+@parallel
+def _wgrad(
+    plan: _Correlation,
+    images: Array,
+    acts_grad: Array,
+    taps: Array,
+    steps: Array,
+    parts: Array,
+    scratch: Array,
+    panels: Array,
+) -> None:
+    """Sums of tasks (LANES images, a band of rows) into parts (parts, taps, F).
+
+    `taps` holds the index of each tap in the packed images and `steps` that of each pixel of a
+    row and image.
+    """
+    threads, length = scratch.shape[0], steps.size
+    bands = -(-plan.rows // plan.band)
+    tasks = -(-images.shape[3] // LANES) * bands
+    for thread in prange(threads):
+        packed, panel = scratch[thread], panels[thread]
+        sums = np.empty(ROWS * WGRAD_COLUMNS * LANES, np.float32)
+        for part in range(thread, parts.shape[0], threads):
+            for task in range(part, tasks, parts.shape[0]):
+                top, first = task % bands * plan.band, task // bands * LANES
+                for group in range(plan.groups):
+                    pack_window(
+                        images[group * plan.channels : (group + 1) * plan.channels],
+                        plan.source_top + top * plan.step,
+                        plan.source_left,
+                        plan.packed_rows,
+                        plan.packed_columns,
+                        first,
+                        packed,
+                    )
+                    filters = slice(group * plan.outputs, (group + 1) * plan.outputs)
+                    for row in range(min(plan.band, plan.rows - top)):
+                        for q in range(plan.columns):
+                            grads = acts_grad[filters, top + row, q]
+                            pack_grads(grads, first, length, q * LANES, panel)
+                        shifted = packed[row * plan.step * plan.packed_columns * LANES :]
+                        for k in range(0, plan.outputs, FILTERS):
+                            for t in range(0, parts.shape[1], ROWS):
+                                wgrad_tile(panel, k * length, shifted, taps, t, steps, sums)
+                                add_sums(sums, parts[part, t : t + ROWS, filters][:, k:])
+
+
+@parallel
+def _add_parts(parts: Array, total: Array, add: bool) -> None:
+    for t in prange(total.shape[0]):
+        if not add:
+            total[t] = ZERO
+        for part in range(parts.shape[0]):
+            total[t] += parts[part, t]

@@ -1,0 +1,249 @@
+"""Convolution with a set of filters per output pixel.
+
+A weight serves the images of one pixel only, so the unit of work is one target pixel of all
+images. The source rows (N images of one channel and pixel) that it depends on are packed one
+after another; fprop and dgrad are one kernel with different lists of such rows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import get_num_threads, prange
+
+from convnet.geometry import Window
+from convnet.ops.base import Array
+from convnet.ops.cpu.jit import LANES, ZERO, aligned, parallel, serial
+from convnet.ops.cpu.tiles import (
+    FILTERS,
+    add_sums,
+    pack_grads,
+    pack_lanes,
+    pack_weights,
+    store_sums,
+)
+from convnet.ops.cpu.vectors import FPROP_COLUMNS, ROWS, WGRAD_COLUMNS, fprop_tile, wgrad_tile
+
+
+class _Sizes(NamedTuple):
+    """What the kernels need of a Window, see there; C and F are those of a group."""
+
+    groups: int
+    C: int
+    H: int
+    W: int
+    F: int
+    P: int
+    Q: int
+    K: int
+    padding: int
+    stride: int
+
+
+def fprop(
+    g: Window,
+    images: Array,
+    filters: Array,
+    biases: Array,
+    low: float,
+    high: float,
+    acts: Array,
+    add: bool,
+) -> None:
+    """acts = clamp(local(images, filters) + biases); biases (F, 1) or (F, P*Q)."""
+    scratch = _scratch(g.taps, images.shape[3])
+    _correlate(
+        _sizes(g), False, images, filters.reshape(-1), biases, low, high, acts, add, *scratch
+    )
+
+
+def dgrad(g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: bool) -> None:
+    """images_grad = the gradient into the images."""
+    biases, infinity = np.zeros((g.channels, 1), np.float32), np.float32(np.inf)
+    windows = (-(-g.filter_size // g.stride)) ** 2  # that hold a pixel, at most
+    scratch = _scratch(g.group_filters * windows, images_grad.shape[3])
+    _correlate(
+        _sizes(g),
+        True,
+        acts_grad,
+        filters.reshape(-1),
+        biases,
+        -infinity,
+        infinity,
+        images_grad,
+        add,
+        *scratch,
+    )
+
+
+def wgrad(g: Window, images: Array, acts_grad: Array, filters_grad: Array, add: bool) -> None:
+    """filters_grad = the gradient into the filters."""
+    taps = -(-g.taps // ROWS) * ROWS  # the micro-kernel reads, and drops, the surplus
+    packed, _ = _scratch(taps, images.shape[3])
+    panels = -(-g.group_filters // FILTERS) * FILTERS
+    grads = np.empty((get_num_threads(), panels * packed.shape[2]), np.float32)
+    filters_grad = filters_grad.reshape(g.out_pixels, g.taps, g.filters)
+    _wgrad(_sizes(g), images, acts_grad, filters_grad, add, packed, grads)
+
+
+def _sizes(g: Window) -> _Sizes:
+    return _Sizes(
+        groups=g.groups,
+        C=g.group_channels,
+        H=g.height,
+        W=g.width,
+        F=g.group_filters,
+        P=g.out_height,
+        Q=g.out_width,
+        K=g.filter_size,
+        padding=g.padding,
+        stride=g.stride,
+    )
+
+
+def _scratch(rows: int, cases: int) -> tuple[Array, Array]:
+    """Room for packed rows (threads, rows, images), and the first image of each vector.
+
+    Images are padded to whole vectors, vectors to whole tiles.
+    """
+    images, threads = -(-cases // LANES) * LANES, get_num_threads()
+    starts = np.append(np.arange(0, images, LANES), [0] * (FPROP_COLUMNS - 1)).astype(np.int64)
+    return aligned(threads * rows * images).reshape(threads, rows, images), starts
+
+
+@serial
+def _fprop_rows(z: _Sizes, pixel: int, group: int, weights: Array, sources: Array) -> int:
+    """Lists the taps of an output pixel: index of the weight of filter 0, and of the image row.
+
+    The latter is -1 for a pixel outside the image. Returns their number.
+    """
+    top = pixel // z.Q * z.stride - z.padding
+    left = pixel % z.Q * z.stride - z.padding
+    r = 0
+    for c in range(group * z.C, (group + 1) * z.C):
+        for h in range(top, top + z.K):
+            for w in range(left, left + z.K):
+                inside = (0 <= h < z.H) & (0 <= w < z.W)
+                sources[r] = (c * z.H + h) * z.W + w if inside else -1
+                weights[r] = ((pixel * z.C * z.K**2 + r) * z.groups + group) * z.F
+                r += 1
+    return r
+
+
+@serial
+def _dgrad_rows(z: _Sizes, pixel: int, group: int, weights: Array, sources: Array) -> int:
+    """Lists the filters that see an image pixel: index of the weight of channel 0, and of the
+    output row. Returns their number.
+    """
+    r = 0
+    for p in range(z.P):
+        y = pixel // z.W + z.padding - p * z.stride
+        if 0 <= y < z.K:
+            for q in range(z.Q):
+                x = pixel % z.W + z.padding - q * z.stride
+                if 0 <= x < z.K:
+                    tap = ((p * z.Q + q) * z.C * z.K + y) * z.K + x
+                    for f in range(group * z.F, (group + 1) * z.F):
+                        sources[r] = (f * z.P + p) * z.Q + q
+                        weights[r] = tap * z.groups * z.F + f
+                        r += 1
+    return r
+
+
+@serial
+def _pack_rows(source: Array, rows: Array, packed: Array) -> None:
+    """Packs rows of `source`, taken as (.., N)."""
+    flat = source.reshape(-1, source.shape[3])
+    for r in range(rows.size):
+        if rows[r] < 0:
+            packed[r] = ZERO
+        else:
+            for first in range(0, packed.shape[1], LANES):
+                pack_lanes(flat[rows[r]], first, packed[r], first)
+
+
+@parallel
+def _correlate(
+    z: _Sizes,
+    backward: bool,
+    source: Array,
+    filters: Array,
+    biases: Array,
+    low: float,
+    high: float,
+    target: Array,
+    add: bool,
+    scratch: Array,
+    starts: Array,
+) -> None:
+    threads, rows, images = scratch.shape
+    width = target.shape[2]
+    pixels = target.shape[1] * width
+    outputs = target.shape[0] // z.groups
+    step = z.K**2 * z.groups * z.F if backward else 1
+    offsets = (np.arange(rows) * images).astype(np.int32)
+    for thread in prange(threads):
+        weights, sources = np.empty(rows, np.int64), np.empty(rows, np.int64)
+        panel = np.empty(rows * ROWS, np.float32)
+        sums = np.empty(ROWS * FPROP_COLUMNS * LANES, np.float32)
+        for task in range(thread, pixels * z.groups, threads):
+            pixel, group = task // z.groups, task % z.groups
+            if backward:
+                count = _dgrad_rows(z, pixel, group, weights, sources)
+            else:
+                count = _fprop_rows(z, pixel, group, weights, sources)
+            packed = scratch[thread, :count]
+            _pack_rows(source, sources[:count], packed)
+            for tile in range(-(-outputs // ROWS)):
+                pack_weights(filters, 0, weights[:count], step, outputs, tile, panel)
+                for k in range(0, images // LANES, FPROP_COLUMNS):
+                    fprop_tile(panel, 0, packed.reshape(-1), starts, k, offsets[:count], sums)
+                    for i in range(min(ROWS, outputs - tile * ROWS)):
+                        f = group * outputs + tile * ROWS + i
+                        bias = biases[f, pixel if biases.shape[1] > 1 else 0]
+                        for j in range(min(FPROP_COLUMNS, images // LANES - k)):
+                            store_sums(
+                                sums,
+                                (i * FPROP_COLUMNS + j) * LANES,
+                                bias,
+                                low,
+                                high,
+                                add,
+                                (k + j) * LANES,
+                                target[f, pixel // width, pixel % width],
+                            )
+
+
+@parallel
+def _wgrad(
+    z: _Sizes,
+    images: Array,
+    acts_grad: Array,
+    filters_grad: Array,
+    add: bool,
+    scratch: Array,
+    panels: Array,
+) -> None:
+    threads, rows, cases = scratch.shape
+    taps = (np.arange(rows) * cases).astype(np.int64)
+    steps = np.arange(cases).astype(np.int32)
+    for thread in prange(threads):
+        packed, panel = scratch[thread], panels[thread]
+        weights, sources = np.empty(rows, np.int64), np.empty(rows, np.int64)
+        sums = np.empty(ROWS * WGRAD_COLUMNS * LANES, np.float32)
+        for task in range(thread, z.P * z.Q * z.groups, threads):
+            pixel, group = task // z.groups, task % z.groups
+            filters = slice(group * z.F, (group + 1) * z.F)
+            count = _fprop_rows(z, pixel, group, weights, sources)
+            _pack_rows(images, sources[:count], packed)
+            for first in range(0, cases, LANES):
+                pack_grads(
+                    acts_grad[filters, pixel // z.Q, pixel % z.Q], first, cases, first, panel
+                )
+            if not add:
+                filters_grad[pixel, :, filters] = ZERO
+            for k in range(0, z.F, FILTERS):
+                for t in range(0, count, ROWS):
+                    wgrad_tile(panel, k * cases, packed.reshape(-1), taps, t, steps, sums)
+                    add_sums(sums, filters_grad[pixel, t : t + ROWS, filters][:, k:])

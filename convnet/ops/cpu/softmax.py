@@ -1,0 +1,91 @@
+"""Softmax and the costs. Arrays are (rows, N); sums run in double precision."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import numpy as np
+from numba import prange
+
+from convnet.ops.base import Array
+from convnet.ops.cpu.jit import ZERO, parallel, serial
+
+
+@parallel
+def fprop(inputs: Array, acts: Array) -> None:
+    """acts = exp(inputs - max) / sum, per column. In place."""
+    rows, cases = inputs.shape
+    for n in prange(cases):
+        top = inputs[0, n]
+        for k in range(1, rows):
+            top = max(top, inputs[k, n])
+        norm = ZERO
+        for k in range(rows):
+            acts[k, n] = exp(inputs[k, n] - top)
+            norm += acts[k, n]
+        for k in range(rows):
+            acts[k, n] /= norm
+
+
+@parallel
+def bprop(acts: Array, acts_grad: Array, inputs_grad: Array, add: bool) -> None:
+    """inputs_grad = acts * (acts_grad - sum of acts_grad * acts), per column."""
+    rows, cases = acts.shape
+    for n in prange(cases):
+        product = ZERO
+        for k in range(rows):
+            product += acts_grad[k, n] * acts[k, n]
+        for k in range(rows):
+            grad = acts[k, n] * (acts_grad[k, n] - product)
+            inputs_grad[k, n] = grad + inputs_grad[k, n] if add else grad
+
+
+@serial
+def logreg_cost(labels: Array, probs: Array, top: int, values: Array) -> None:
+    """See Ops.logreg_cost. A NaN at the label counts as wrong."""
+    rows, cases = probs.shape
+    cost = wrong = wrong_top = 0.0
+    for n in range(cases):
+        given = probs[int(labels[n]), n]
+        better = ties = 0
+        for k in range(rows):
+            better += probs[k, n] > given
+            ties += probs[k, n] == given
+        cost -= log(given)
+        # The label's share of the places that are left to the classes it ties with.
+        ties = max(ties, 1)
+        valid = given == given
+        wrong += 1 - min(max(1 - better, 0) / ties, 1) * valid
+        wrong_top += 1 - min(max(top - better, 0) / ties, 1) * valid
+    values[0], values[1], values[2] = cost, wrong, wrong_top
+
+
+@serial
+def logreg_bprop(labels: Array, probs: Array, coeff: float, probs_grad: Array, add: bool) -> None:
+    """probs_grad = -coeff / p at the label, else 0."""
+    if not add:
+        probs_grad[:] = ZERO
+    for n in range(probs.shape[1]):
+        label = int(labels[n])
+        probs_grad[label, n] -= coeff / probs[label, n]
+
+
+@serial
+def softmax_logreg_bprop(
+    labels: Array, probs: Array, coeff: float, inputs_grad: Array, add: bool
+) -> None:
+    """inputs_grad = coeff * (p - 1[label])."""
+    rows, cases = probs.shape
+    for k in range(rows):
+        for n in range(cases):
+            grad = coeff * (probs[k, n] - np.float32(labels[n] == k))
+            inputs_grad[k, n] = grad + inputs_grad[k, n] if add else grad
+
+
+@serial
+def sum2_cost(inputs: Array, values: Array) -> None:
+    """values[0] = sum of inputs^2; flat array."""
+    cost = 0.0
+    for x in inputs:
+        cost += x * x
+    values[0] = cost
