@@ -73,7 +73,7 @@ class DataProvider(ABC):
         self.batch_range = tuple(batch_range)
         self.options = options
         self.test = test
-        self._refuse_foreign_options()
+        self._check_options()
         existing = self.open()
         if not self.batch_range:
             raise DataError(f"{path}: the {self._role} range is empty; name at least one batch")
@@ -117,12 +117,14 @@ class DataProvider(ABC):
     def _role(self) -> str:
         return "test" if self.test else "training"
 
-    def _refuse_foreign_options(self) -> None:
+    def _check_options(self) -> None:
         for field in fields(self.options):
-            changed = getattr(self.options, field.name) != field.default
-            if changed and field.name not in self.understands | {"seed"}:
-                option = "--" + field.name.replace("_", "-")
+            value = getattr(self.options, field.name)
+            option = "--" + field.name.replace("_", "-")
+            if value != field.default and field.name not in self.understands | {"seed"}:
                 raise DataError(f"{type(self).__name__} does not understand {option}; leave it out")
+            if field.name in ("inner_size", "image_size", "batch_size") and value < 0:
+                raise DataError(f"{option} {value}: expected 0 or more")
 
 
 def as_pictures(matrix: NDArray[np.floating], shape: Shape) -> NDArray[np.float32]:

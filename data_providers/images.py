@@ -50,7 +50,7 @@ class ImageProvider(DataProvider):
         channels, height, width = self.store.shape
         side = self.options.inner_size
         self.crops = side > 0
-        if not 0 <= side <= min(height, width):
+        if side > min(height, width):
             raise DataError(
                 f"{self.path}: --inner-size {side} does not fit images of {height}x{width} pixels"
             )

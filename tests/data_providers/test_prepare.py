@@ -161,6 +161,11 @@ class TestArguments:
         with pytest.raises(DataError, match=f"test fraction {fraction}: expected a number between"):
             prepare("mnist-5k", tmp_path / "out", test_fraction=fraction)
 
+    @pytest.mark.parametrize("name", ["batch_size", "seed"])
+    def test_negative_numbers(self, tmp_path, name):
+        with pytest.raises(DataError, match=r"-3.*: expected no negative number"):
+            prepare("mnist-5k", tmp_path / "out", **{name: -3})
+
     def test_missing_source(self, tmp_path):
         with pytest.raises(DataError, match="no: no such file or folder to prepare mnist from"):
             prepare("mnist", tmp_path / "out", source=tmp_path / "no")
