@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from convnet.errors import OptionError
+from convnet.version import __version__
 
 
 def parse_range(text: str) -> list[int]:
@@ -187,13 +188,14 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
 
     Raises:
         OptionError: unknown option, missing or bad value, stray argument.
-        SystemExit: for --help.
+        SystemExit: for --help and --version.
     """
     parser = make_parser(
         "python -m convnet",
         "Trains and tests a convolutional net written in two layer files. Other commands: "
         "python -m convnet check | data | show --help.",
     )
+    parser.add_argument("--version", action="version", version=f"cudaconvnet {__version__}")
     for f in FIELDS.values():
         default = f.default if f.default is not dataclasses.MISSING else ""
         shown = int(default) if isinstance(default, bool) else default
