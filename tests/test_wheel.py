@@ -1,4 +1,4 @@
-"""What users install: the wheel, built from the source distribution, in an environment of its own."""
+"""What users install: the wheel, built from the source distribution, in a new environment."""
 
 import shutil
 import subprocess
