@@ -48,16 +48,16 @@ def cost_text(costs: Mapping[str, Sequence[float]], cases: int) -> str:
 
 def layer_line(layer: Layer) -> str:
     """The line that is printed when a layer is ready."""
-    line = f"Initialized {layer.type_name} layer '{layer.name}'"
+    line = f"Initialized {layer.title} '{layer.name}'"
     if isinstance(layer, CostLayer):
         return line
-    return f"{line}, producing {_output_text(layer.shape)} output"
+    return f"{line}, producing {_output_text(layer.shape)}"
 
 
 def _output_text(shape: Shape) -> str:
     if shape.height == shape.width == 1:
-        return str(shape.channels)
-    return f"{shape.width}x{shape.height} {shape.channels}-channel"
+        return f"{shape.channels} outputs"
+    return f"{shape.width}x{shape.height} {shape.channels}-channel output"
 
 
 def layer_table(graph: Graph) -> str:

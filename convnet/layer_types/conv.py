@@ -99,6 +99,7 @@ class ConvLayer(_WindowLayer):
     """Convolution of images with square filters, plus biases."""
 
     type_name = "conv"
+    title = "convolutional layer"
     keys = (
         *_WINDOW_KEYS,
         Key("sharedBiases", Bool(), "one bias per filter, not per output", default=True),
@@ -118,6 +119,7 @@ class LocalLayer(_WindowLayer):
     """Locally connected: like conv, with filters and biases of its own at every pixel."""
 
     type_name = "local"
+    title = "locally-connected layer"
     keys = (*_WINDOW_KEYS, *WeightLayer.keys)
 
     def __init__(

@@ -23,6 +23,7 @@ class SoftmaxLayer(Layer):
     """exp(x_i) / sum of exp(x_j) over all numbers of an image."""
 
     type_name = "softmax"
+    title = "softmax layer"
     keys = (NEURON_KEY, GPU_KEY)
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
@@ -79,6 +80,7 @@ class LogregCost(CostLayer):
     """
 
     type_name = "cost.logreg"
+    title = "logistic regression cost"
     keys = (
         *CostLayer.keys,
         Key(
@@ -124,6 +126,7 @@ class Sum2Cost(CostLayer):
     """The sum of squares of its input."""
 
     type_name = "cost.sum2"
+    title = "sum-of-squares cost"
     value_names = ("sum of squares",)
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:

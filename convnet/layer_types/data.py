@@ -17,6 +17,7 @@ class DataLayer(Layer):
     """Puts out matrix `dataIdx` of each batch: 0 is usually the images, 1 the labels."""
 
     type_name = "data"
+    title = "data layer"
     keys = (
         Key("dataIdx", Int(min=0), "which matrix of the data provider"),
         Key("start", Int(min=0), "first row of the matrix", default=0),

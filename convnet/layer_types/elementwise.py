@@ -20,6 +20,7 @@ class NeuronLayer(Layer):
     """An activation function."""
 
     type_name = "neuron"
+    title = "neuron layer"
     keys = (GPU_KEY, Key("neuron", NeuronKind(), "activation function"))
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
@@ -44,6 +45,7 @@ class EltsumLayer(Layer):
     """The sum of the inputs, each times its coefficient."""
 
     type_name = "eltsum"
+    title = "elementwise sum layer"
     keys = (
         NEURON_KEY,
         GPU_KEY,
@@ -75,6 +77,7 @@ class EltmaxLayer(Layer):
     """The largest of the inputs; where several are largest, each gets the whole gradient."""
 
     type_name = "eltmax"
+    title = "elementwise max layer"
     keys = (NEURON_KEY, GPU_KEY)
     min_inputs = 2
     max_inputs = None
@@ -106,6 +109,7 @@ class ConcatLayer(Layer):
     """The inputs one after another: channels of equal images, or numbers."""
 
     type_name = "concat"
+    title = "concatenation layer"
     keys = (NEURON_KEY, GPU_KEY)
     max_inputs = None
 
@@ -136,6 +140,7 @@ class DropoutLayer(Layer):
     """Zeroes each number with probability 1 - keep while training; divides the rest by keep."""
 
     type_name = "dropout"
+    title = "dropout layer"
     keys = (
         NEURON_KEY,
         GPU_KEY,
@@ -187,6 +192,7 @@ class Dropout2Layer(DropoutLayer):
     """
 
     type_name = "dropout2"
+    title = "dropout2 layer"
 
     def kept_scale(self, mode: Mode) -> tuple[bool, float]:
         dropping = mode.train and self.enabled

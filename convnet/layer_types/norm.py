@@ -80,6 +80,7 @@ class RnormLayer(_NormLayer):
     """Divides by a power of the sum of squares over a square of pixels, channel by channel."""
 
     type_name = "rnorm"
+    title = "response-normalization layer"
     dimensions = 2
 
 
@@ -87,6 +88,7 @@ class CmrnormLayer(_NormLayer):
     """Divides by a power of the sum of squares over neighbouring channels, pixel by pixel."""
 
     type_name = "cmrnorm"
+    title = "cross-map response-normalization layer"
     dimensions = 1
     keys = (
         *_NormLayer.keys,

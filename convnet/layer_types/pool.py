@@ -18,6 +18,7 @@ class PoolLayer(Layer):
     """Maximum or mean over square windows of each channel."""
 
     type_name = "pool"
+    title = "pooling layer"
     keys = (
         NEURON_KEY,
         GPU_KEY,

@@ -189,6 +189,7 @@ class FcLayer(WeightLayer):
     """Fully connected: the sum over inputs of weights^T input, plus biases."""
 
     type_name = "fc"
+    title = "fully-connected layer"
     keys = (Key("outputs", Int(min=1), "number of units"), *WeightLayer.keys)
 
     def __init__(

@@ -125,7 +125,8 @@ def test_only(session: Session) -> None:
         total += cases
         report.text(f"batch {number}: ({costs}, {cases}) ({time.perf_counter() - started:.3f} sec)")
         started = time.perf_counter()
-    report.print_test(report.cost_text(sums, total))
+    statistics = report.weight_statistics(session.net.state(), session.net.graph)
+    report.print_test(report.cost_text(sums, total), weights=statistics)
 
 
 def write_features(session: Session) -> None:

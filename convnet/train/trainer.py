@@ -76,6 +76,9 @@ def train(session: Session) -> None:
     assert session.train_data is not None
     total = options.epochs * len(numbers)
     done = batches_done(state, numbers)
+    if done >= total:
+        report.text(f"Nothing to do: {options.epochs} epochs are done; raise --epochs to go on")
+        return
     sequence = ((1 + i // len(numbers), numbers[i % len(numbers)]) for i in range(done, total))
     log = report.Log(session.directory / "log.jsonl")
     log.write("start", options=options.as_dict(), done=done, total=total)
