@@ -3,7 +3,7 @@
     net = Net(graph, ops, batch_size=128)
     costs = net.train_step([images, labels], clock)
 
-Passes are recorded as programs (convnet.plan) when first needed and then replayed. The net does
+Passes are recorded as programs (convnet.recording) when first needed and then replayed. The net does
 no printing and touches no files.
 """
 
@@ -11,127 +11,21 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from convnet.errors import BatchError, NonFiniteError, ShapeError
 from convnet.graph import Graph, feature_layer
-from convnet.layer_types.base import (
-    CHECK,
-    TEST,
-    TRAIN,
-    Backward,
-    Grad,
-    Layer,
-    Mode,
-    Parameter,
-)
+from convnet.layer_types.base import TEST, TRAIN, Mode
 from convnet.layer_types.cost import CostLayer, LogregCost
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
-from convnet.plan import Buffer, Clock, Program, Recorder, RunValue, compile_program, new_buffer
+from convnet.plan import Buffer, Clock
+from convnet.recording import Recording, graph_parameters, record
 from convnet.runner import Runner
 
 Matrices = Sequence[np.ndarray]
 Costs = dict[str, np.ndarray]
-
-
-@dataclass
-class Recording:
-    """A program with the buffers of the layers that it computes.
-
-    Attributes:
-        outputs: of each layer, by name.
-        gradients: of the outputs, where there are any.
-        trained: parameters whose gradient it computes.
-    """
-
-    program: Program
-    outputs: dict[str, Buffer]
-    gradients: dict[str, Buffer]
-    trained: set[Parameter]
-
-
-def record(graph: Graph, mode: Mode, batch_size: int, keep: Iterable[str] = ()) -> Recording:
-    """The program of one pass: forward, and, as `mode` says, backward and update.
-
-    Args:
-        keep: layers whose output and gradient can be read afterwards.
-    """
-    recorder = Recorder()
-    ops = recorder.as_ops()
-    outputs = {name: new_buffer(name, layer.shape.as_tuple()) for name, layer in graph.items()}
-    for name, layer in graph.items():
-        layer.forward(ops, [outputs[i.name] for i in layer.inputs], outputs[name], mode)
-    marks = {"backward": len(recorder.calls)}
-
-    gradients: dict[str, Buffer] = {}
-    trained: set[Parameter] = set()
-    if mode.backward:
-        wanted = _layers_above_weights(graph, mode)
-        for name, layer in reversed(graph.items()):
-            # The gradient starts at the costs that count, and flows to what they depend on.
-            begins = isinstance(layer, CostLayer) and layer.coeff != 0
-            if name not in wanted or not (begins or name in gradients):
-                continue
-            dx = [_input_grad(i, wanted, outputs, gradients) for i in layer.inputs]
-            x = [outputs[i.name] for i in layer.inputs]
-            dy = gradients.get(name, outputs[name])
-            layer.backward(ops, Backward(x, outputs[name], dy, dx, trained, mode))
-    marks["update"] = len(recorder.calls)
-    if mode is TRAIN:
-        for parameter in _parameters(graph):
-            if parameter in trained:
-                _record_update(ops, parameter, batch_size)
-
-    kept = [outputs[n] for n, layer in graph.items() if isinstance(layer, DataLayer) or n in keep]
-    kept += [gradients[name] for name in keep if name in gradients]
-    kept += [layer.values_buffer for layer in graph.values() if isinstance(layer, CostLayer)]
-    if mode is CHECK or keep:
-        kept += [p.gradient for p in _parameters(graph) if p in trained]
-    program = compile_program(recorder.calls, marks, batch_size, kept)
-    return Recording(program, outputs, gradients, trained)
-
-
-def _layers_above_weights(graph: Graph, mode: Mode) -> set[str]:
-    """Layers through which a gradient must flow, because something at or below them learns."""
-    wanted: set[str] = set()
-    for name, layer in graph.items():
-        learns = any(p.is_trained(mode) for p in layer.parameters)
-        if learns or any(i.name in wanted for i in layer.inputs):
-            wanted.add(name)
-    return wanted
-
-
-def _input_grad(
-    layer: Layer, wanted: set[str], outputs: dict[str, Buffer], gradients: dict[str, Buffer]
-) -> Grad | None:
-    if layer.name not in wanted:
-        return None
-    add = layer.name in gradients
-    if not add:
-        gradients[layer.name] = new_buffer(f"{layer.name}.grad", outputs[layer.name].shape)
-    return Grad(gradients[layer.name], add)
-
-
-def _record_update(ops: Ops, parameter: Parameter, batch_size: int) -> None:
-    rate = parameter.rate
-    if rate is None:
-        return
-    ops.sgd(
-        parameter.value,
-        parameter.increment,
-        parameter.gradient,
-        parameter.momentum,
-        RunValue(lambda clock: rate(clock.progress)),  # type: ignore[arg-type]
-        parameter.decay,
-        batch_size,
-    )
-
-
-def _parameters(graph: Graph) -> list[Parameter]:
-    return [p for layer in graph.values() for p in layer.own_parameters]
 
 
 class Net:
@@ -157,7 +51,7 @@ class Net:
         self._recordings: dict[str, Recording] = {}
         self.keep(*keep)
         self._last: tuple[Recording, int] | None = None
-        self.parameters = {p.name: p for p in _parameters(graph)}
+        self.parameters = {p.name: p for p in graph_parameters(graph)}
         for parameter in self.parameters.values():
             initial = parameter.initial(_generator(seed, parameter.name))
             self._allocate(parameter.value, initial)

@@ -12,6 +12,7 @@ from convnet.api import LayerFile, make_ops, read_graph, restore
 from convnet.checkpoint import (
     Checkpoint,
     TrainingState,
+    checkpoint_files,
     find_checkpoint,
     load_checkpoint,
     save_checkpoint,
@@ -125,11 +126,12 @@ def open_session(given: dict[str, Any], *, keep: Iterable[str] = ()) -> Session:
 
 def _resume(given: dict[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:
     """The checkpoint to go on from, named by --load-file or an existing --save-file."""
-    if not given.get("load_file") and Path(given.get("save_file") or "/nowhere").exists():
-        given = {**given, "load_file": given["save_file"]}
-    if not given.get("load_file"):
+    save_file, load_file = given.get("save_file"), given.get("load_file")
+    if not load_file and save_file and checkpoint_files(Path(save_file)):
+        load_file = save_file
+    if not load_file:
         return given, None
-    return given, load_checkpoint(Path(given["load_file"]))
+    return {**given, "load_file": load_file}, load_checkpoint(Path(load_file))
 
 
 def _parameters(
