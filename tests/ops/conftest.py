@@ -6,18 +6,14 @@ import numpy as np
 import pytest
 
 from convnet.ops.base import Ops
+from convnet.ops.cpu import CpuOps
 from convnet.ops.reference import ReferenceOps
 
 BACKENDS = {
     "reference-float64": lambda: ReferenceOps(np.float64),
     "reference-float32": lambda: ReferenceOps(np.float32),
+    "cpu": CpuOps,
 }
-try:
-    from convnet.ops.cpu import CpuOps
-except ImportError:
-    pass
-else:
-    BACKENDS["cpu"] = CpuOps
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

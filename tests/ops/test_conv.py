@@ -24,6 +24,8 @@ CASES = {
     "stride 2, partial last window": (Window(3, 6, 7, 5, 3, padding=1, stride=2), 16),
     "stride 3, partial last window": (Window(1, 8, 11, 2, 4, stride=3), 1),
     "stride beyond the filter": (Window(2, 7, 8, 3, 2, stride=3), 5),
+    "pixelwise, stride 2": (Window(4, 8, 3, 4, 1, padding=2, stride=2, groups=2), 7),
+    "a few pixels, stride 4": (Window(3, 4, 4, 20, 1, stride=4), 16),
     "even filter, padded by more than it": (Window(2, 3, 4, 3, 2, padding=3), 3),
     "two groups": (Window(4, 5, 4, 6, 3, padding=1, groups=2), 7),
     "three groups": (Window(6, 7, 5, 9, 3, padding=1, stride=2, groups=3), 17),
