@@ -19,7 +19,10 @@ from data_providers.errors import DataError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0, or 1 after an error of one line."""
+    """Runs one command; returns the exit status.
+
+    0, or 1 after an error, which is one line for each mistake, or 130 after Ctrl-C.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = COMMANDS.get(arguments[0]) if arguments else None
     try:
@@ -27,12 +30,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return command(arguments[1:])
         return run(arguments)
     except (ConvnetError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return _fail(str(error))
     except BrokenPipeError:
         # Who read our output has gone; keep Python from complaining again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}")
+    except MemoryError as error:
+        return _fail(f"out of memory: {error}; try a smaller --mini, batches or layers")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _fail(text: str) -> int:
+    for line in text.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return 1
 
 
 def run(arguments: Sequence[str]) -> int:
