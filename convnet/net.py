@@ -3,8 +3,8 @@
     net = Net(graph, ops, batch_size=128)
     costs = net.train_step([images, labels], clock)
 
-Passes are recorded as programs (convnet.recording) when first needed and then replayed. The net does
-no printing and touches no files.
+Passes are recorded as programs (convnet.recording) when first needed and then replayed. The net
+does no printing and touches no files.
 """
 
 from __future__ import annotations
