@@ -89,21 +89,8 @@ class Call:
     op: str
     args: dict[str, Any]
 
-    def buffers(self) -> Iterable[tuple[str, Buffer]]:
-        return ((name, a) for name, a in self.args.items() if isinstance(a, Buffer))
-
     def storages(self) -> set[Storage]:
-        return {b.storage for _, b in self.buffers()}
-
-    def reads(self) -> set[Storage]:
-        """Storages whose content the operation needs."""
-        roles = _roles(self.op)
-        add = bool(self.args.get("add"))
-        return {
-            b.storage
-            for name, b in self.buffers()
-            if roles[name] in ("In", "InOut") or (roles[name] == "Out" and add)
-        }
+        return {a.storage for a in self.args.values() if isinstance(a, Buffer)}
 
     def __str__(self) -> str:
         shown = (
@@ -112,11 +99,6 @@ class Call:
             if isinstance(value, Buffer) or (name in ("neuron", "add") and value)
         )
         return f"{self.op:<20} {', '.join(shown)}"
-
-
-def _roles(op: str) -> dict[str, str]:
-    parameters = inspect.signature(getattr(Ops, op)).parameters
-    return {name: str(p.annotation).split(" ")[0] for name, p in parameters.items()}
 
 
 class Recorder:
@@ -141,7 +123,7 @@ class Recorder:
         return record
 
 
-@dataclass
+@dataclass(eq=False)
 class Program:
     """A list of calls whose buffers have their places in the arena.
 
@@ -220,7 +202,7 @@ def _fuse(
     dropped: set[int] = set()
     for i, call in enumerate(calls):
         between = call.args.get("acts") if call.op.endswith("_fprop") else None
-        if call.op == "logreg_bprop":
+        if call.op == "logreg_bprop" and not call.args["add"]:
             between = call.args["probs_grad"]
         if not isinstance(between, Buffer) or between.storage in kept_storages:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from convnet.ops.base import Array, Ops
 from convnet.plan import Buffer, Clock, Program, RunValue
@@ -33,7 +34,7 @@ class Runner:
         self.ops = ops
         self._arena: Array | None = None
         self._arena_size = 0
-        self._bound: dict[tuple[int, int], list[_BoundCall]] = {}
+        self._bound: WeakKeyDictionary[Program, dict[int, list[_BoundCall]]] = WeakKeyDictionary()
 
     def reserve(self, program: Program) -> None:
         """Makes the arena large enough for the program."""
@@ -62,9 +63,9 @@ class Runner:
             call(clock)
 
     def _bind(self, program: Program, cases: int) -> list[_BoundCall]:
-        key = (id(program), cases)
-        if key not in self._bound:
-            self._bound[key] = [
+        by_cases = self._bound.setdefault(program, {})
+        if cases not in by_cases:
+            by_cases[cases] = [
                 _BoundCall(
                     getattr(self.ops, call.op),
                     {
@@ -78,4 +79,4 @@ class Runner:
                 )
                 for call in program.calls
             ]
-        return self._bound[key]
+        return by_cases[cases]

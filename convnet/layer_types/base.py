@@ -159,13 +159,13 @@ class Layer(ABC):
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """The matrices that this layer uses, shared ones included."""
+        """The matrices that this layer uses, shared ones included, once for each use."""
         return ()
 
     @property
     def own_parameters(self) -> tuple[Parameter, ...]:
-        """The matrices that belong to this layer."""
-        return tuple(p for p in self.parameters if p.layer == self.name)
+        """The matrices that belong to this layer, each once."""
+        return tuple(dict.fromkeys(p for p in self.parameters if p.layer == self.name))
 
     @property
     def multiply_adds(self) -> int:

@@ -14,6 +14,7 @@ from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
 from convnet.layer_types.base import GPU_KEY, Backward, Layer, Mode
+from convnet.layer_types.data import DataLayer
 from convnet.layer_types.weights import NEURON_KEY
 from convnet.ops.base import Ops
 from convnet.plan import Buffer, new_buffer
@@ -94,11 +95,12 @@ class LogregCost(CostLayer):
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
         super().__init__(spec, inputs)
         labels, probs = self.inputs
-        if labels.shape.size != 1:
+        if not isinstance(labels, DataLayer) or labels.shape.size != 1:
             raise ShapeError(
-                f"first input must be the labels, one number per image; "
-                f"found '{labels.name}' with {labels.shape.size}"
+                f"first input must be the labels, a data layer with one number per image; "
+                f"found '{labels.name}' of type '{labels.type_name}' with {labels.shape.size}"
             )
+        self.labels = labels
         if probs.type_name != "softmax":
             raise ShapeError(
                 f"second input must be a softmax layer; "

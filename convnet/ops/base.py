@@ -7,7 +7,7 @@ function on arrays that the caller owns. Each array argument says how it is used
     Out    written whole; its former content does not matter
     InOut  read and written
 
-The plan (see convnet.plan) learns from these annotations which buffers live when.
+The tests of the backends and of the plan go by these annotations.
 
 Conventions
 * Activities have the images innermost: (channels, height, width, N), or (rows, N) once
