@@ -127,9 +127,18 @@ def weight_statistics(state: Mapping[str, np.ndarray], graph: Graph) -> Iterable
 
 
 def print_test(
-    costs: str, *, averages: str = "", weights: Iterable[str] = (), saved: str = ""
+    costs: str,
+    *,
+    averages: str = "",
+    weights: Iterable[str] = (),
+    saved: str = "",
+    seconds: float | None = None,
 ) -> None:
-    """Prints the result of a test, in the form of cuda-convnet2."""
+    """Prints the result of a test, in the form of cuda-convnet2.
+
+    Args:
+        seconds: for the batch that was trained before, this test and saving.
+    """
     text()
     text(f"{'=' * 22}Test output{'=' * 22}")
     text(costs)
@@ -143,7 +152,7 @@ def print_test(
     if saved:
         text("-" * 55)
         text(f"Saved checkpoint to {saved}")
-    text("=" * 55)
+    text("=" * 55 + ("" if seconds is None else f" ({seconds:.3f} sec)"))
 
 
 class Log:

@@ -13,8 +13,9 @@ import numpy as np
 
 from convnet import report
 from convnet.checkpoint import write_atomically
-from convnet.errors import BatchError, ConvnetError, OptionError
+from convnet.errors import BatchError, ConvnetError, NonFiniteError, OptionError
 from convnet.graph import Graph
+from convnet.layer_types.base import TEST
 from convnet.layer_types.cost import LogregCost
 from convnet.net import Costs, Matrices, Net
 from convnet.options import Options
@@ -55,34 +56,41 @@ def test_numbers(options: Options, tests_done: int) -> list[int]:
     return [numbers[tests_done % len(numbers)]] if options.test_one else numbers
 
 
-def loaded_batches(
-    session: Session, numbers: Sequence[int]
-) -> Iterator[tuple[int, list[np.ndarray], int]]:
-    """Number, matrices and image count of each test batch, loaded in the background."""
+def loaded_batches(session: Session, numbers: Sequence[int]) -> Iterator[tuple[int, Matrices]]:
+    """Number and matrices of each test batch, loaded in the background and checked."""
     sequence = ((1, number) for number in numbers)
     with Prefetcher(session.test_data, sequence) as batches:
         for _, number, matrices in batches:
-            yield number, matrices, check_batch(session.net, matrices, number)
+            check_batch(session.net, matrices, number)
+            yield number, matrices
 
 
-def test_batch(session: Session, matrices: Matrices) -> tuple[Sums, int]:
+def test_batch(session: Session, number: int, matrices: Matrices) -> tuple[Sums, int]:
     """The sums of all costs over a test batch, and its number of images.
 
     With several views per image the predictions are averaged first, and only cost.logreg is
     computed.
-    """
-    views = session.test_data.num_views
-    sums: Sums = {}
-    if views == 1:
-        for part in minibatches(matrices, session.net):
-            add_costs(sums, session.net.forward(part))
-        return sums, matrices[0].shape[1]
 
+    Raises:
+        NonFiniteError: naming the batch and the first layer with a NaN or infinity.
+    """
+    net, views = session.net, session.test_data.num_views
     cases = matrices[0].shape[1] // views
     by_view = [[m[:, view * cases : (view + 1) * cases] for m in matrices] for view in range(views)]
-    for parts in zip(*(minibatches(view, session.net) for view in by_view), strict=True):
-        add_costs(sums, _average_costs(session.net, parts))
+    sums: Sums = {}
+    try:
+        for parts in zip(*(minibatches(view, net) for view in by_view), strict=True):
+            add_costs(sums, _average_costs(net, parts) if views > 1 else _costs(net, parts[0]))
+    except NonFiniteError as error:
+        raise NonFiniteError(f"test batch {number}: {error}") from None
     return sums, cases
+
+
+def _costs(net: Net, part: Matrices) -> Costs:
+    costs = net.forward(part)
+    if not all(np.isfinite(values).all() for values in costs.values()):
+        raise NonFiniteError(net.explain_non_finite(part, TEST))
+    return costs
 
 
 def logreg_costs(graph: Graph) -> list[LogregCost]:
@@ -94,7 +102,7 @@ def _average_costs(net: Net, views: Sequence[Matrices]) -> Costs:
     costs = logreg_costs(net.graph)
     means: list[np.ndarray] = [np.zeros(()) for _ in costs]
     for view in views:
-        net.forward(view)
+        _costs(net, view)
         for i, cost in enumerate(costs):
             means[i] = means[i] + net.activity(cost.inputs[1].name) / len(views)
     return {
@@ -107,8 +115,8 @@ def test_batches(session: Session, numbers: Sequence[int]) -> tuple[Sums, int]:
     """The sums of all costs over several test batches, and the number of images."""
     sums: Sums = {}
     total = 0
-    for _, matrices, _ in loaded_batches(session, numbers):
-        costs, cases = test_batch(session, matrices)
+    for number, matrices in loaded_batches(session, numbers):
+        costs, cases = test_batch(session, number, matrices)
         add_costs(sums, {name: np.array(values) for name, values in costs.items()})
         total += cases
     return sums, total
@@ -119,8 +127,8 @@ def test_only(session: Session) -> None:
     sums: Sums = {}
     total = 0
     started = time.perf_counter()
-    for number, matrices, _ in loaded_batches(session, session.options.test_range):
-        costs, cases = test_batch(session, matrices)
+    for number, matrices in loaded_batches(session, session.options.test_range):
+        costs, cases = test_batch(session, number, matrices)
         add_costs(sums, {name: np.array(values) for name, values in costs.items()})
         total += cases
         report.text(f"batch {number}: ({costs}, {cases}) ({time.perf_counter() - started:.3f} sec)")
@@ -143,14 +151,14 @@ def write_features(session: Session) -> None:
     name, directory = options.write_features, Path(options.feature_path)
     files: dict[str, str] = {}
     size = 0
-    for number, matrices, cases in loaded_batches(session, options.test_range):
+    for number, matrices in loaded_batches(session, options.test_range):
         parts = []
         for part in minibatches(matrices, net):
             net.forward(part)
             parts.append(net.activity(name).reshape(-1, part[0].shape[1]).T)
         features = np.ascontiguousarray(np.concatenate(parts), np.float32)
         size = features.shape[1]
-        labels = matrices[1] if len(matrices) > 1 else np.zeros((1, cases), np.float32)
+        labels = matrices[1] if len(matrices) > 1 else np.zeros((1, len(features)), np.float32)
         if options.feature_format == "npz":
             file = directory / f"data_batch_{number}.npz"
             content = BytesIO()

@@ -26,6 +26,8 @@ from convnet.train.testing import (
 )
 from data_providers.prefetch import Prefetcher
 
+REMEDY = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
+
 
 class StopRequest:
     """Set by Ctrl-C or SIGTERM: the minibatch in progress is finished, then the run is saved."""
@@ -42,14 +44,17 @@ class StopRequest:
 
         def receive(number: int, frame: FrameType | None) -> None:
             self.signal = signal.Signals(number).name
-            signal.signal(number, before[signal.Signals(number)])
+            restore()
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
         before = {n: signal.signal(n, receive) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            restore()
 
 
 def batches_done(state: TrainingState, train_range: list[int]) -> int:
@@ -100,9 +105,9 @@ def train(session: Session) -> None:
                 line += report.cost_text(costs, cases)
                 if done % options.test_freq == 0 or done == total:
                     report.text(line)
-                    _test_and_save(session, log)
-                    line = ""
-                report.text(f"{line} ({time.perf_counter() - started:.3f} sec)".lstrip())
+                    _test_and_save(session, log, started)
+                else:
+                    report.text(f"{line} ({train_seconds:.3f} sec)")
                 log.write(
                     "train", epoch=epoch, batch=number, costs=costs, cases=cases, sec=train_seconds
                 )
@@ -133,8 +138,7 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
             add_costs(state.partial, net.train_step(part, step))
         except NonFiniteError as error:
             raise NonFiniteError(
-                f"batch {clock.epoch}.{clock.batch}, minibatch {index}: {error}; lower the "
-                f"learning rates (epsW, epsB) or initW and go on from the last checkpoint"
+                f"batch {clock.epoch}.{clock.batch}, minibatch {index}: {error}; {REMEDY}"
             ) from None
         state.minibatch = index + 1
         if stop:
@@ -144,12 +148,21 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
     return True
 
 
-def _test_and_save(session: Session, log: report.Log) -> None:
-    """One test, its printed block and a checkpoint."""
+def _test_and_save(session: Session, log: report.Log, started: float) -> None:
+    """One test, its printed block and a checkpoint.
+
+    Raises:
+        NonFiniteError: a cost is NaN or infinite; no checkpoint of such weights is written.
+    """
     state, options = session.state, session.options
-    costs, cases = test_batches(session, test_numbers(options, len(state.test_outputs)))
+    try:
+        costs, cases = test_batches(session, test_numbers(options, len(state.test_outputs)))
+    except NonFiniteError as error:
+        raise NonFiniteError(
+            f"after batch {state.epoch}.{state.batch}: {error}; {REMEDY}"
+        ) from None
     state.test_outputs.append((costs, cases))
-    recent = state.test_outputs[-(len(options.test_range) if options.test_one else 1) :]
+    recent = state.test_outputs[-len(options.test_range) :]
     sums: Sums = {}
     for past, _ in recent:
         add_costs(sums, {name: np.array(values) for name, values in past.items()})
@@ -167,4 +180,5 @@ def _test_and_save(session: Session, log: report.Log) -> None:
         averages=report.cost_text(sums, sum(n for _, n in recent)),
         weights=report.weight_statistics(session.net.state(), session.net.graph),
         saved=str(path),
+        seconds=time.perf_counter() - started,
     )
