@@ -130,8 +130,8 @@ def show(arguments: Sequence[str]) -> int:
         "--out", required=True, type=Path, metavar="FILE", help=".png, .svg or .pdf"
     )
     args = parser.parse_args(arguments)
-    draw_run(args.load_file, args.out)
-    report.text(f"Wrote {args.out}")
+    result = draw_run(args.load_file, args.out)
+    report.text(f"Wrote {args.out}; {result}")
     return 0
 
 

@@ -21,12 +21,14 @@ FORMATS = (".png", ".svg", ".pdf")
 MAX_FILTERS = 256
 
 
-def draw_run(checkpoint_path: Path, out: Path) -> None:
+def draw_run(checkpoint_path: Path, out: Path) -> str:
     """Draws a run's curves and, if the net begins with convolutions, their filters.
 
     Args:
         checkpoint_path: a checkpoint file or run directory.
         out: the picture, .png, .svg or .pdf.
+
+    Returns: the result of the last test in words.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
@@ -55,7 +57,7 @@ def draw_run(checkpoint_path: Path, out: Path) -> None:
     with matplotlib.rc_context({"svg.hashsalt": "convnet"}):
         figure = Figure(figsize=(11, 4.5) if first else (6.5, 4.5), layout="constrained")
         axes = figure.subplots(1, 2 if first else 1, squeeze=False)[0]
-        _draw_curves(axes[0], checkpoint, cost.name, index, cost.value_names[index])
+        result = _draw_curves(axes[0], checkpoint, cost.name, index, cost.value_names[index])
         if first:
             weights = checkpoint.weights[first.weights[0].name]
             _draw_filters(axes[1], weights, first)
@@ -66,9 +68,10 @@ def draw_run(checkpoint_path: Path, out: Path) -> None:
         write_atomically(out, content.getvalue())
     except OSError as error:
         raise ConvnetError(f"{out}: cannot write the picture: {error.strerror}") from None
+    return result
 
 
-def _draw_curves(axes: Axes, checkpoint: Checkpoint, cost: str, index: int, name: str) -> None:
+def _draw_curves(axes: Axes, checkpoint: Checkpoint, cost: str, index: int, name: str) -> str:
     state, options = checkpoint.state, checkpoint.options
     per_epoch = max(1, len(options["train_range"]))
     train = _values(state.train_outputs, cost, index)
@@ -77,13 +80,14 @@ def _draw_curves(axes: Axes, checkpoint: Checkpoint, cost: str, index: int, name
     # Tests come after every test_freq batches, and after the last.
     times = np.minimum(np.arange(1, len(test) + 1) * options["test_freq"], max(1, len(train)))
     axes.plot(times / per_epoch, test, color="tab:red", marker=".", label="test")
-    if test:
-        axes.set_title(f"{cost}: {name} {test[-1]:.4f} on the last test")
+    result = f"{cost}: {name} {test[-1]:.4f} on the last test" if test else "not tested yet"
+    axes.set_title(result)
     axes.set_xlabel("epoch")
     axes.set_ylabel(name)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()
+    return result
 
 
 def _values(outputs: Outputs, cost: str, index: int) -> list[float]:
