@@ -10,7 +10,8 @@ does no printing and touches no files.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,16 +29,26 @@ Matrices = Sequence[np.ndarray]
 Costs = dict[str, np.ndarray]
 
 
+@dataclass
+class _Pass:
+    """The pass whose values are in the arena."""
+
+    recording: Recording
+    cases: int
+    backward_done: bool = False
+
+
 class Net:
     """Layers, weights and a backend.
 
     Args:
-        graph: the layers, see convnet.graph.
+        graph: the layers, see convnet.graph. They hold the weights: a graph serves one net.
         ops: the backend.
         batch_size: images per minibatch; gradients are divided by it even if the last
             minibatch of a batch is smaller, as in cuda-convnet2.
         seed: of the initial weights and of dropout.
-        keep: layers whose output and gradient can be read after a pass.
+        keep: layers whose output and gradient, and matrices whose gradient, can be read after a
+            pass.
     """
 
     def __init__(
@@ -46,12 +57,12 @@ class Net:
         self.graph = graph
         self.batch_size = batch_size
         self.seed = seed
-        self._keep: set[str] = set()
         self._runner = Runner(ops)
         self._recordings: dict[str, Recording] = {}
-        self.keep(*keep)
-        self._last: tuple[Recording, int] | None = None
+        self._last: _Pass | None = None
         self.parameters = {p.name: p for p in graph_parameters(graph)}
+        self._keep: set[str] = set()
+        self.keep(*keep)
         for parameter in self.parameters.values():
             initial = parameter.initial(_generator(seed, parameter.name))
             self._allocate(parameter.value, initial)
@@ -71,10 +82,15 @@ class Net:
     def keep(self, *names: str) -> None:
         """Makes the output and the gradient of these layers readable after later passes.
 
+        The name of a matrix makes its gradient readable.
+
         Raises:
-            KeyError: no such layer.
+            KeyError: no such layer or matrix.
         """
-        self._keep |= {feature_layer(self.graph, name).name for name in names} | set(names)
+        self._keep |= {
+            name if name in self.parameters else feature_layer(self.graph, name).name
+            for name in names
+        }
         self._recordings.clear()
         self._last = None
 
@@ -139,6 +155,7 @@ class Net:
             new = record(self.graph, mode, self.batch_size, self._keep)
             self._runner.reserve(new.program)
             self._recordings[mode.name] = new
+            self._last = None  # its values may have gone with a smaller arena
         return self._recordings[mode.name]
 
     def check_data(self, matrices: Matrices) -> int:
@@ -147,6 +164,7 @@ class Net:
         Raises:
             BatchError: wrong number, type or shape of matrices, or labels outside the classes.
         """
+        used = []
         for layer in self._data:
             if layer.index >= len(matrices):
                 raise BatchError(
@@ -164,14 +182,16 @@ class Net:
                     f"matrix {layer.index} must have {layer.matrix_rows} numbers per image for "
                     f"layer '{layer.name}'; found {matrix.shape[0]}"
                 )
-            if matrix.shape[1] != matrices[0].shape[1] or not matrix.shape[1]:
-                raise BatchError(
-                    f"matrices must have the same number of images, at least 1; found "
-                    f"{', '.join(str(m.shape[1]) for m in matrices)}"
-                )
+            used.append(matrix)
+        counts = [matrix.shape[1] for matrix in used]
+        if len(set(counts)) != 1 or not counts[0]:
+            raise BatchError(
+                f"matrices must have the same number of images, at least 1; found "
+                f"{', '.join(map(str, counts))}"
+            )
         for cost in self.costs:
-            if isinstance(cost, LogregCost) and isinstance(cost.inputs[0], DataLayer):
-                labels = matrices[cost.inputs[0].index][cost.inputs[0].rows]
+            if isinstance(cost, LogregCost):
+                labels = matrices[cost.labels.index][cost.labels.rows]
                 classes = cost.inputs[1].shape.size
                 valid = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
                 if not valid.all():
@@ -179,7 +199,7 @@ class Net:
                         f"labels must be whole numbers from 0 to {classes - 1}, the classes of "
                         f"'{cost.inputs[1].name}'; found {labels[~valid][0]:g}"
                     )
-        return int(matrices[0].shape[1])
+        return int(counts[0])
 
     def forward(self, matrices: Matrices, mode: Mode = TEST, clock: Clock | None = None) -> Costs:
         """One forward pass over a minibatch.
@@ -190,14 +210,18 @@ class Net:
 
         Returns:
             The values of each cost layer, summed over the images, in float64.
+
+        Raises:
+            BatchError: see check_data; or too many images.
         """
-        recording, cases = self.recording(mode), matrices[0].shape[1]
+        cases = self.check_data(matrices)
         if cases > self.batch_size:
             raise BatchError(
                 f"a minibatch holds at most batch_size={self.batch_size} images; found {cases}"
             )
-        self._upload(self._runner, recording, matrices)
-        self._last = (recording, cases)
+        recording = self.recording(mode)
+        self._last = _Pass(recording, cases)
+        self._upload(self._runner, recording, matrices, cases)
         self._runner.run(recording.program, cases, clock or Clock(self.seed), stop="backward")
         return {
             cost.name: self.ops.download(
@@ -208,10 +232,9 @@ class Net:
 
     def cost_values(self, cost: LogregCost, matrices: Matrices, probs: np.ndarray) -> np.ndarray:
         """The values of a cost for given predictions, (classes, .., images), float64."""
-        labels = cost.inputs[0]
-        assert isinstance(labels, DataLayer)
+        labels = matrices[cost.labels.index][cost.labels.rows]
         arrays = []
-        for host in (matrices[labels.index][labels.rows], probs.reshape(-1, probs.shape[-1])):
+        for host in (labels, probs.reshape(-1, probs.shape[-1])):
             array = self.ops.empty(host.size).reshape(host.shape)
             self.ops.upload(host, array)
             arrays.append(array)
@@ -220,11 +243,16 @@ class Net:
         return self.ops.download(values).astype(np.float64)
 
     def backward(self, mode: Mode = TRAIN, clock: Clock | None = None) -> None:
-        """Gradients (and, in TRAIN mode, the update) for the minibatch of the last forward."""
-        if self._last is None or self._last[0] is not self.recording(mode):
+        """Gradients (and, in TRAIN mode, the update) for the minibatch of the last forward.
+
+        Raises:
+            ShapeError: there was none in this mode, or it has had its backward pass.
+        """
+        recording, last = self.recording(mode), self._last
+        if last is None or last.recording is not recording or last.backward_done:
             raise ShapeError(f"backward must follow a forward pass in {mode.name} mode")
-        recording, cases = self._last
-        self._runner.run(recording.program, cases, clock or Clock(self.seed), start="backward")
+        last.backward_done = True
+        self._runner.run(recording.program, last.cases, clock or Clock(self.seed), start="backward")
 
     def train_step(self, matrices: Matrices, clock: Clock | None = None) -> Costs:
         """Forward, backward and update for one minibatch.
@@ -238,8 +266,7 @@ class Net:
         self.backward(TRAIN, clock)
         return costs
 
-    def _upload(self, runner: Runner, recording: Recording, matrices: Matrices) -> None:
-        cases = matrices[0].shape[1]
+    def _upload(self, runner: Runner, recording: Recording, matrices: Matrices, cases: int) -> None:
         for layer in self._data:
             target = runner.array(
                 recording.program, recording.outputs[layer.name].reshape(-1), cases
@@ -259,38 +286,39 @@ class Net:
             ShapeError: the layer is not kept, or nothing has run yet.
         """
         source = feature_layer(self.graph, name).name
-        return self._read(source, lambda recording: recording.outputs[source])
-
-    def gradient(self, name: str) -> np.ndarray:
-        """dE/d(output) of a kept layer, or dE/d(matrix) of "<layer>.weights.0", last pass."""
-        if name in self.parameters:
-            return self._read(name, lambda _: self.parameters[name].gradient)
-        source = feature_layer(self.graph, name).name
-        return self._read(source, lambda recording: recording.gradients[source])
-
-    def has_gradient(self, name: str) -> bool:
-        """Whether the last pass computed the gradient of this matrix."""
-        return self._last is not None and self.parameters[name] in self._last[0].trained
-
-    def _read(self, name: str, find: Callable[[Recording], Buffer]) -> np.ndarray:
         if self._last is None:
             raise ShapeError(f"'{name}' has no values yet: run a pass first")
-        recording, cases = self._last
-        if name not in self._keep and find(recording).storage not in recording.program.kept:
+        return self._read(name, self._last, self._last.recording.outputs[source])
+
+    def gradient(self, name: str) -> np.ndarray:
+        """dE/d(output) of a kept layer, or dE/d(matrix) of "<layer>.weights.0", last pass.
+
+        Raises:
+            KeyError: no such layer or matrix.
+            ShapeError: it is not kept, or the last pass had no gradient of it.
+        """
+        source = name if name in self.parameters else feature_layer(self.graph, name).name
+        if self._last is None or not self.has_gradient(source):
+            raise ShapeError(f"the last pass computed no gradient of '{name}'")
+        return self._read(name, self._last, self._last.recording.gradients[source])
+
+    def has_gradient(self, name: str) -> bool:
+        """Whether the last pass computed the gradient of this matrix or output."""
+        last = self._last
+        return last is not None and last.backward_done and name in last.recording.gradients
+
+    def _read(self, name: str, last: _Pass, buffer: Buffer) -> np.ndarray:
+        if buffer.storage not in last.recording.program.kept:
             raise ShapeError(f"'{name}' is not kept: name it in `keep` when building the net")
-        try:
-            array = self._runner.array(recording.program, find(recording), cases)
-        except KeyError:
-            raise ShapeError(f"the last pass computed no gradient of '{name}'") from None
-        return self.ops.download(array)
+        return self.ops.download(self._runner.array(last.recording.program, buffer, last.cases))
 
     def explain_non_finite(self, matrices: Matrices, mode: Mode, clock: Clock | None = None) -> str:
         """Names the first layer, from the data upwards, that holds a NaN or infinity."""
         runner = Runner(self.ops)
         recording = record(self.graph, mode, self.batch_size, self.graph)
         runner.reserve(recording.program)
-        self._upload(runner, recording, matrices)
-        cases = matrices[0].shape[1]
+        cases = self.check_data(matrices)
+        self._upload(runner, recording, matrices, cases)
         runner.run(recording.program, cases, clock or Clock(self.seed), stop="backward")
         for name, layer in self.graph.items():
             for parameter in layer.parameters:

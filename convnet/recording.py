@@ -19,21 +19,20 @@ class Recording:
 
     Attributes:
         outputs: of each layer, by name.
-        gradients: of the outputs, where there are any.
-        trained: parameters whose gradient it computes.
+        gradients: of the outputs and of the matrices, by name, where there are any.
     """
 
     program: Program
     outputs: dict[str, Buffer]
     gradients: dict[str, Buffer]
-    trained: set[Parameter]
 
 
 def record(graph: Graph, mode: Mode, batch_size: int, keep: Iterable[str] = ()) -> Recording:
     """The program of one pass: forward, and, as `mode` says, backward and update.
 
     Args:
-        keep: layers whose output and gradient can be read afterwards.
+        keep: layers whose output and gradient, and matrices whose gradient, can be read
+            afterwards. In CHECK mode those of all matrices can.
     """
     recorder = Recorder()
     ops = recorder.as_ops()
@@ -56,18 +55,18 @@ def record(graph: Graph, mode: Mode, batch_size: int, keep: Iterable[str] = ()) 
             dy = gradients.get(name, outputs[name])
             layer.backward(ops, Backward(x, outputs[name], dy, dx, trained, mode))
     marks["update"] = len(recorder.calls)
+    matrices = {p.name: p for p in graph_parameters(graph) if p in trained}
+    gradients |= {name: parameter.gradient for name, parameter in matrices.items()}
     if mode is TRAIN:
-        for parameter in graph_parameters(graph):
-            if parameter in trained:
-                _record_update(ops, parameter, batch_size)
+        for parameter in matrices.values():
+            _record_update(ops, parameter, batch_size)
 
     kept = [outputs[n] for n, layer in graph.items() if isinstance(layer, DataLayer) or n in keep]
-    kept += [gradients[name] for name in keep if name in gradients]
     kept += [layer.values_buffer for layer in graph.values() if isinstance(layer, CostLayer)]
-    if mode is CHECK or keep:
-        kept += [p.gradient for p in graph_parameters(graph) if p in trained]
+    readable = {*keep, *matrices} if mode is CHECK else set(keep)
+    kept += [gradient for name, gradient in gradients.items() if name in readable]
     program = compile_program(recorder.calls, marks, batch_size, kept)
-    return Recording(program, outputs, gradients, trained)
+    return Recording(program, outputs, gradients)
 
 
 def _layers_above_weights(graph: Graph, mode: Mode) -> set[str]:
