@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -16,12 +17,14 @@ from typing import Any, NoReturn
 from convnet.errors import OptionError
 from convnet.version import __version__
 
+MAX_BATCHES = 1_000_000
+
 
 def parse_range(text: str) -> list[int]:
     """Batch numbers: `3` or `0-417`, both ends included.
 
     Raises:
-        ValueError: anything else, or a range that counts down.
+        ValueError: anything else, a range that counts down, or more than MAX_BATCHES.
     """
     first, dash, last = text.partition("-")
     if not first.isdecimal() or (dash and not last.isdecimal()):
@@ -29,6 +32,8 @@ def parse_range(text: str) -> list[int]:
     low, high = int(first), int(last if dash else first)
     if high < low:
         raise ValueError(f"expected a range that counts up; found '{text}'")
+    if high - low >= MAX_BATCHES:
+        raise ValueError(f"expected at most {MAX_BATCHES} batches; found '{text}'")
     return list(range(low, high + 1))
 
 
@@ -98,11 +103,11 @@ class Options:
 
     # Where things are.
     data_path: str = _option("", "directory of the batches")
-    data_provider: str = _option("", "how to read them, see `python -m convnet data`")
+    data_provider: str = _option("", "how to read them: batches, idx, folder, dummy-cn-3072 ...")
     layer_def: str = _option("", "layer definition file (.cfg or .toml)")
     layer_params: str = _option("", "layer parameter file, read again on every start")
     layer_path: str = _option("", "directory that is put before both layer files")
-    save_path: str = _option("", "directory below which the run makes its own directory")
+    save_path: str = _option("", "the run makes its own directory here; or give --save-file")
     save_file: str = _option("", "the run's directory itself; goes on from it if it exists")
     load_file: str = _option("", "checkpoint file or run directory to go on from", saved=False)
 
@@ -162,6 +167,17 @@ def option_name(name: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_args(self, arguments: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
+        """Like the original, but names the option that is nearest to an unknown one."""
+        values, rest = self.parse_known_args(arguments)
+        if not rest:
+            return values
+        name, _, _ = rest[0].partition("=")
+        if not name.startswith("-"):
+            self.error(f"stray argument '{name}': expected --name value or --name=value")
+        nearest = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        self.error(f"unknown option {name}" + (f"; did you mean {nearest[0]}?" if nearest else ""))
+
     def error(self, message: str) -> NoReturn:
         raise OptionError(message.removeprefix("argument ") + "; see --help")
 
@@ -207,6 +223,24 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
             help=f.metadata["help"] + (f" [{shown}]" if shown != "" else ""),
         )
     return vars(parser.parse_args(list(arguments)))
+
+
+def check_saved(values: dict[str, Any]) -> None:
+    """Checks options that were read from a checkpoint.
+
+    Raises:
+        ValueError: a value is not of its option's type, or out of range.
+    """
+    for name in values.keys() & FIELDS.keys():
+        value, default = values[name], getattr(Options(), name)
+        if isinstance(default, list):
+            good = isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
+        else:
+            good = type(value) is type(default)
+        if not good:
+            raise ValueError(f"option {option_name(name)} is {value!r}")
+        if isinstance(default, int):
+            FIELDS[name].metadata["parse"](str(int(value)))  # checks the range
 
 
 def merge(given: dict[str, Any], saved: dict[str, Any] | None) -> Options:

@@ -13,7 +13,13 @@ from convnet.net import Net
 from convnet.options import merge, require
 from convnet.train.gradcheck import check_gradients as compare_gradients
 from convnet.train.session import Session, layer_file, open_data, open_session
-from convnet.train.testing import check_layer_name, logreg_costs, test_only, write_features
+from convnet.train.testing import (
+    check_batch,
+    check_feature_layer,
+    logreg_costs,
+    test_only,
+    write_features,
+)
 from convnet.train.trainer import train
 
 # The gradient check needs few images; each costs two forward passes per tried direction.
@@ -31,6 +37,8 @@ def start(given: dict[str, Any]) -> None:
     """
     session = open_session(given)
     options, net = session.options, session.net
+    if options.write_features:
+        check_feature_layer(net.graph, options.write_features)
     for warning in session.warnings:
         report.text(f"warning: {warning}")
     for layer in net.graph.values():
@@ -41,7 +49,6 @@ def start(given: dict[str, Any]) -> None:
         report.text(str(net.recording(TEST if testing else TRAIN).program))
         report.text(report.RULE)
     if options.write_features:
-        check_layer_name(net.graph, options.write_features, "--write-features")
         if session.test_data.num_views > 1:
             raise OptionError(
                 "--write-features needs one view per image: leave out --multiview-test"
@@ -80,6 +87,8 @@ def check_gradients(given: dict[str, Any]) -> int:
     Needs a data provider (a dummy one will do) and the layer files; ranges, the data path and
     the save path only if the provider wants them.
     """
+    if given.get("load_file"):
+        raise OptionError("--check-grads checks initial weights: leave out --load-file")
     options = merge(given, None)
     require(options, "layer_def", "layer_params", "data_provider")
     options.train_range = options.train_range or [1]
@@ -92,7 +101,7 @@ def check_gradients(given: dict[str, Any]) -> int:
     )
     net = Net(graph, make_ops("reference"), batch_size=CHECK_CASES, seed=options.seed)
     matrices = data.load(options.train_range[0], 1)
-    net.check_data(matrices)
+    check_batch(net, matrices, options.train_range[0])
     failures = total = 0
     report.text(f"{'':6} {'matrix':<24} {'shape':>14} {'relative error':>14} {'|analytic|':>12}")
     for result in compare_gradients(net, [m[:, :CHECK_CASES] for m in matrices], options.seed):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from convnet.api import LayerFile, make_ops, read_graph, restore
+import numpy as np
+
+from convnet.api import make_ops, read_graph, restore
 from convnet.checkpoint import (
     Checkpoint,
     TrainingState,
@@ -18,11 +19,13 @@ from convnet.checkpoint import (
     save_checkpoint,
 )
 from convnet.config.reader import Source
-from convnet.errors import OptionError, Problems
+from convnet.errors import NonFiniteError, Problems
 from convnet.net import Net
 from convnet.options import Options, merge, require
 from data_providers import registry
 from data_providers.base import DataProvider, ProviderOptions
+
+REMEDY = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
 
 
 @dataclass
@@ -51,9 +54,17 @@ class Session:
 
         Raises:
             CheckpointError: it cannot be written.
+            NonFiniteError: a weight is NaN or infinite; nothing is written.
         """
+        weights = self.net.state()
+        for name, values in weights.items():
+            if not np.isfinite(values).all():
+                raise NonFiniteError(
+                    f"batch {self.state.epoch}.{self.state.batch}: '{name}' holds a NaN or "
+                    f"infinity and is not saved; {REMEDY}"
+                )
         checkpoint = Checkpoint(
-            weights=self.net.state(),
+            weights=weights,
             definition=self.definition,
             parameters=self.parameters,
             data_shapes=self.data_shapes,
@@ -64,12 +75,11 @@ class Session:
         return save_checkpoint(self.directory, checkpoint, self.options.keep)
 
 
-def open_session(given: dict[str, Any], *, keep: Iterable[str] = ()) -> Session:
+def open_session(given: dict[str, Any]) -> Session:
     """Everything that the given options ask for, checked before anything is computed.
 
     Args:
         given: options by field name, see convnet.options.parse_options.
-        keep: layers whose output is read.
 
     Raises:
         ConvnetError, data_providers.errors.DataError: what is wrong, in one line each.
@@ -77,17 +87,13 @@ def open_session(given: dict[str, Any], *, keep: Iterable[str] = ()) -> Session:
     given, loaded = _resume(given)
     options = merge(given, loaded.options if loaded else None)
     training = not (options.test_only or options.write_features)
-    require(options, "test_range")
-    if not options.data_provider.startswith("dummy-"):
-        require(options, "data_path", "data_provider")
-    if training:
-        require(options, "train_range")
-    if not loaded:
-        require(options, "layer_def", "layer_params")
-        if not (options.save_path or options.save_file):
-            raise OptionError("missing --save-path or --save-file; see --help")
-    if options.write_features:
-        require(options, "feature_path")
+    needed = ["data_path"] if not options.data_provider.startswith("dummy-") else []
+    needed += ["data_provider", "test_range"]
+    needed += ["train_range"] if training else []
+    needed += [] if loaded else ["layer_def", "layer_params"]
+    needed += [] if loaded or options.save_file or not training else ["save_path"]
+    needed += ["feature_path"] if options.write_features else []
+    require(options, *needed)
 
     problems = Problems()
     train_data = open_data(options, test=False) if training else None
@@ -99,16 +105,22 @@ def open_session(given: dict[str, Any], *, keep: Iterable[str] = ()) -> Session:
         net = restore(
             checkpoint,
             batch_size=options.mini,
-            keep=keep,
             name=name,
             data_shapes=shapes,
             problems=problems,
         )
         definition, parameters, state = checkpoint.definition, checkpoint.parameters, loaded.state
+        _warn_of_other_definition(options, given, definition, problems)
+        if options.mini != loaded.options.get("mini"):
+            # Minibatches of another size: the batch in progress begins anew.
+            state.minibatch, state.partial = 0, {}
     else:
         definition = Source.from_path(layer_file(options, options.layer_def))
         parameters = Source.from_path(layer_file(options, options.layer_params))
-        net = _new_net(options, definition, parameters, shapes, keep, problems)
+        graph = read_graph(
+            definition, parameters, shapes, lenient=options.lenient, problems=problems
+        )
+        net = Net(graph, make_ops(), batch_size=options.mini, seed=options.seed)
         state = TrainingState()
     return Session(
         options,
@@ -119,7 +131,7 @@ def open_session(given: dict[str, Any], *, keep: Iterable[str] = ()) -> Session:
         train_data,
         test_data,
         state,
-        run_directory(options),
+        run_directory(options, given),
         problems.warnings,
     )
 
@@ -132,6 +144,18 @@ def _resume(given: dict[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:
     if not load_file:
         return given, None
     return {**given, "load_file": load_file}, load_checkpoint(Path(load_file))
+
+
+def _warn_of_other_definition(
+    options: Options, given: dict[str, Any], definition: Source, problems: Problems
+) -> None:
+    if "layer_def" not in given:
+        return
+    path = layer_file(options, options.layer_def)
+    if Source.from_path(path).text != definition.text:
+        problems.warn(
+            str(path), "differs from the layer definition in the checkpoint, which is used"
+        )
 
 
 def _parameters(
@@ -169,23 +193,11 @@ def open_data(options: Options, *, test: bool) -> DataProvider:
     )
 
 
-def _new_net(
-    options: Options,
-    definition: LayerFile,
-    parameters: LayerFile,
-    shapes: list[tuple[int, int, int]],
-    keep: Iterable[str],
-    problems: Problems,
-) -> Net:
-    graph = read_graph(definition, parameters, shapes, lenient=options.lenient, problems=problems)
-    return Net(graph, make_ops(), batch_size=options.mini, seed=options.seed, keep=keep)
-
-
-def run_directory(options: Options) -> Path:
-    """Where checkpoints go: beside the loaded one, to --save-file, or a new dated directory."""
+def run_directory(options: Options, given: dict[str, Any]) -> Path:
+    """Where checkpoints go: to --save-file, beside the loaded one, or to a new dated directory."""
+    if given.get("save_file"):
+        return Path(options.save_file)
     if options.load_file:
         path = Path(options.load_file)
         return path if path.is_dir() else path.parent
-    if options.save_file:
-        return Path(options.save_file)
     return Path(options.save_path) / time.strftime("ConvNet__%Y-%m-%d_%H.%M.%S")

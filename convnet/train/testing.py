@@ -191,7 +191,10 @@ def _write(path: Path, content: bytes) -> None:
         raise ConvnetError(f"{path}: cannot write the features: {error.strerror}") from None
 
 
-def check_layer_name(graph: Graph, name: str, option: str) -> None:
-    """Raises: OptionError if the option names a layer that the net does not have."""
-    if name not in graph:
-        raise OptionError(f"{option}: no layer '{name}'; the net has {', '.join(graph)}")
+def check_feature_layer(graph: Graph, name: str) -> None:
+    """Raises: OptionError if the net has no such layer, or it has no output."""
+    known = [layer.name for layer in graph.values() if layer.has_output]
+    if name not in known:
+        raise OptionError(
+            f"--write-features: no layer with output '{name}'; the net has {', '.join(known)}"
+        )

@@ -15,7 +15,7 @@ from convnet.checkpoint import TrainingState
 from convnet.errors import NonFiniteError
 from convnet.net import Matrices
 from convnet.plan import Clock
-from convnet.train.session import Session
+from convnet.train.session import REMEDY, Session
 from convnet.train.testing import (
     Sums,
     add_costs,
@@ -25,8 +25,6 @@ from convnet.train.testing import (
     test_numbers,
 )
 from data_providers.prefetch import Prefetcher
-
-REMEDY = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
 
 
 class StopRequest:
