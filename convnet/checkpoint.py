@@ -22,6 +22,7 @@ from safetensors.numpy import save
 
 from convnet.config.reader import Source
 from convnet.errors import CheckpointError
+from convnet.options import check_saved
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -98,7 +99,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int = 1) -> P
             key=lambda p: p.stat().st_mtime_ns,
         )
         for old in others[: max(0, len(others) - (keep - 1))]:
-            old.unlink()
+            old.unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot write the checkpoint: {error.strerror}") from None
     return path
@@ -160,28 +161,66 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: not a readable checkpoint: {reason}") from None
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint ({reason}); name another one"
+        ) from None
     if "convnet" not in metadata:
         raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of this program")
+    for name, values in weights.items():
+        if values.dtype != np.float32:
+            raise CheckpointError(f"{path}: '{name}' must be float32; found {values.dtype}")
     try:
         header = json.loads(metadata["convnet"])
         if header["format"] != FORMAT:
             raise CheckpointError(
                 f"{path}: checkpoint format {header['format']}; this version reads {FORMAT}"
             )
-        state = TrainingState(**header["state"])
-        state.train_outputs = [(costs, cases) for costs, cases in state.train_outputs]
-        state.test_outputs = [(costs, cases) for costs, cases in state.test_outputs]
+        options = dict(header["options"])
+        check_saved(options)
         return Checkpoint(
             weights=weights,
-            definition=Source(**header["definition"]),
-            parameters=Source(**header["parameters"]),
-            data_shapes=[(int(c), int(h), int(w)) for c, h, w in header["data_shapes"]],
+            definition=_source(**header["definition"]),
+            parameters=_source(**header["parameters"]),
+            data_shapes=[(_count(c), _count(h), _count(w)) for c, h, w in header["data_shapes"]],
             label_names=[str(name) for name in header["label_names"]],
-            options=dict(header["options"]),
-            state=state,
+            options=options,
+            state=_state(**header["state"]),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path}: damaged checkpoint header: {error!r}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: damaged checkpoint header ({error!r}); name another one"
+        ) from None
+
+
+def _source(name: str, text: str, toml: bool) -> Source:
+    return Source(str(name), str(text), bool(toml))
+
+
+def _state(
+    epoch: int,
+    batch: int,
+    minibatch: int,
+    partial: dict[str, list[float]],
+    train_outputs: Outputs,
+    test_outputs: Outputs,
+) -> TrainingState:
+    return TrainingState(
+        _count(epoch),
+        _count(batch),
+        _count(minibatch),
+        _sums(partial),
+        [(_sums(sums), max(1, _count(cases))) for sums, cases in train_outputs],
+        [(_sums(sums), max(1, _count(cases))) for sums, cases in test_outputs],
+    )
+
+
+def _sums(costs: dict[str, list[float]]) -> dict[str, list[float]]:
+    return {str(name): [float(value) for value in values] for name, values in costs.items()}
+
+
+def _count(value: int) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"expected a whole number, found {value!r}")
+    return value
