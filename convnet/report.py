@@ -7,6 +7,7 @@ per line, for other programs to read.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,11 +32,12 @@ from convnet.layer_types.cost import CostLayer
 from convnet.options import FIELDS, Options, option_name
 
 RULE = "=" * 25
+CONSOLE = Console()
 
 
 def text(line: str = "") -> None:
-    """Prints one line, at once even into a pipe."""
-    print(line, flush=True)
+    """Prints one line whole, however narrow the terminal, and at once even into a pipe."""
+    CONSOLE.out(line, highlight=False)
 
 
 def cost_text(costs: Mapping[str, Sequence[float]], cases: int) -> str:
@@ -183,15 +185,14 @@ class ProgressBar:
     """Batches done and time to go, shown on a terminal only; `text` goes above it."""
 
     def __init__(self, total: int, done: int) -> None:
-        console = Console()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("batches, to go"),
             TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
+            console=CONSOLE,
+            disable=not sys.stdout.isatty(),  # whatever the environment says of colours
         )
         self._task = self._progress.add_task("training", total=total, completed=done)
 

@@ -98,17 +98,15 @@ def train(session: Session) -> None:
             if finished:
                 done += 1
                 costs, cases = state.train_outputs[-1]
-                train_seconds = time.perf_counter() - started
+                seconds = time.perf_counter() - started
+                log.write("train", epoch=epoch, batch=number, costs=costs, cases=cases, sec=seconds)
                 line = f"{epoch}.{number} ({100 * clock.progress:.2f}%)... "
                 line += report.cost_text(costs, cases)
                 if done % options.test_freq == 0 or done == total:
                     report.text(line)
                     _test_and_save(session, log, started)
                 else:
-                    report.text(f"{line} ({train_seconds:.3f} sec)")
-                log.write(
-                    "train", epoch=epoch, batch=number, costs=costs, cases=cases, sec=train_seconds
-                )
+                    report.text(f"{line} ({seconds:.3f} sec)")
                 bar.advance()
                 started = time.perf_counter()
             if stop:
