@@ -46,10 +46,10 @@ clean:
 
 # Stamps: what is installed stays so until pyproject.toml changes.
 $(VENV)/.has-core: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
 	    "error: $(PYTHON): Python 3.11 or newer is needed, found: $$($(PYTHON) --version 2>&1);" \
 	    "name another with make PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' || { echo \
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo \
 	    "error: $(PYTHON) cannot make an environment, its modules venv and ensurepip are missing;" \
 	    "install them (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@echo "Installing into $(VENV) (some minutes the first time)"
