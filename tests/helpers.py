@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import pytest
 
 from convnet.api import DataShapes, read_graph
 from convnet.config.reader import Source
+from convnet.errors import ConfigError
 from convnet.graph import Graph
 from convnet.net import Matrices, Net
 from convnet.ops.base import Ops
 from convnet.ops.reference import ReferenceOps
 from convnet.train.gradcheck import check_gradients
 
-IMAGES = (2, 5, 5)
-LABEL = (1, 1, 1)
-SHAPES = (IMAGES, LABEL)
-
-DATA = """
-[data]
-type=data
-dataIdx=0
-[labels]
-type=data
-dataIdx=1
-"""
-
-# Above it all layers learn, whatever is under test: 3 classes from the layer `top`.
-CLASSIFIER = """
-[scores]
-type=fc
-inputs=top
-outputs=3
-initW=0.5
-[probs]
-type=softmax
-inputs=scores
-[cost]
-type=cost.logreg
-inputs=labels,probs
-"""
+SHAPES = ((2, 5, 7), (1, 1, 1))  # of images and labels
+CLASSES = 3
 
 # Values for every key that some layer type requires in the parameter file.
 PARAMETERS = """
@@ -55,6 +33,29 @@ coeff=1
 scale=2
 pow=0.75
 """
+
+
+def layer(name: str, kind: str, inputs: str = "", **keys: Any) -> str:
+    """The section of one layer."""
+    lines = [f"[{name}]", f"type={kind}"]
+    lines += [f"inputs={inputs}"] * bool(inputs)
+    return "\n".join([*lines, *(f"{key}={value}" for key, value in keys.items())]) + "\n"
+
+
+DATA = layer("data", "data", dataIdx=0) + layer("labels", "data", dataIdx=1)
+# A layer with weights, so that there are gradients to propagate to it. 4x5x7
+BELOW = layer("below", "conv", "data", channels=2, filters=4, filterSize=3, padding=1, initW=0.3)
+# Makes a cost of a layer named `top`.
+CLASSIFIER = (
+    layer("scores", "fc", "top", outputs=CLASSES, initW=0.1)
+    + layer("probs", "softmax", "scores")
+    + layer("cost", "cost.logreg", "labels,probs")
+)
+
+
+def between(layers: str) -> str:
+    """A whole net whose layers under test use `below` and end in `top`."""
+    return DATA + BELOW + layers + CLASSIFIER
 
 
 def parameter_file(definition: str, extra: str = "") -> str:
@@ -88,28 +89,37 @@ def make_net(
     return Net(graph, ops, batch_size=batch_size, seed=seed, keep=keep)
 
 
-def make_batch(
-    shapes: DataShapes = SHAPES, cases: int = 4, classes: int = 3, seed: int = 0
-) -> list[np.ndarray]:
-    """Normal numbers for each matrix of the data, whole numbers below `classes` for the labels.
-
-    Labels are the matrices of one number per image.
-    """
+def make_batch(shapes: DataShapes = SHAPES, cases: int = 4, seed: int = 0) -> list[np.ndarray]:
+    """Normal numbers for each matrix of the data; labels where it has one number per image."""
     rng = np.random.default_rng(seed)
 
     def matrix(shape: Sequence[int]) -> np.ndarray:
         size = int(np.prod(shape))
         if size == 1:
-            return rng.integers(0, classes, (1, cases)).astype(np.float32)
+            return rng.integers(0, CLASSES, (1, cases)).astype(np.float32)
         return rng.standard_normal((size, cases), np.float32)
 
     return [matrix(shape) for shape in shapes]
 
 
-def assert_gradients(net: Net, matrices: Matrices, *, names: Iterable[str] | None = None) -> None:
-    """Asserts that all matrices (or those of `names`) have a gradient, and the right one."""
-    results = {result.name: result for result in check_gradients(net, matrices)}
-    assert results.keys() == set(net.parameters if names is None else names)
+def assert_gradients(net: Net, matrices: Matrices | None = None) -> None:
+    """Asserts that every matrix of the net has a gradient, and the right one."""
+    results = {result.name: result for result in check_gradients(net, matrices or make_batch())}
+    assert results.keys() == net.parameters.keys()
     for result in results.values():
         assert result.passed, f"{result.name}: error {result.error:.2e}, worst {result.worst}"
         assert result.numeric > 0, f"{result.name} does not influence the cost: nothing is tested"
+
+
+def config_error(definition: str, extra: str = "", shapes: DataShapes = SHAPES) -> str:
+    """The message of the ConfigError that the files lead to."""
+    with pytest.raises(ConfigError) as caught:
+        make_graph(definition, extra, shapes)
+    return str(caught.value)
+
+
+def layer_errors(definition: str, extra: str = "", shapes: DataShapes = SHAPES) -> list[str]:
+    """The same, a line per error, without the `net.cfg:7: Layer 'top': ` at its head."""
+    lines = config_error(definition, extra, shapes).splitlines()
+    heads = [re.match(r"net\.cfg:\d+: Layer '\w+': ", line) for line in lines]
+    return [line[head.end() :] if head else line for line, head in zip(lines, heads, strict=True)]

@@ -1,0 +1,224 @@
+"""Neurons, sums, maxima, concatenation and dropout: values, mistakes, gradients."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convnet.layer_types.base import TEST, TRAIN, Mode
+from convnet.net import Net
+from convnet.neurons import Neuron
+from convnet.plan import Clock
+from tests.helpers import assert_gradients, between, layer, layer_errors, make_batch, make_net
+from tests.ops.neuron_examples import NEURONS
+
+CONV = {"channels": 4, "filterSize": 1, "initW": 0.6}
+A = layer("a", "conv", "below", filters=4, **CONV)
+B = layer("b", "conv", "below", filters=4, **CONV)
+USED = layer("also", "cost.sum2", "a") + layer("too", "cost.sum2", "b")
+MASKED = Mode("masked", train=True, backward=True, all_gradients=True)
+
+
+# --- neurons ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=str)
+def test_neuron_after_a_layer(neuron: Neuron) -> None:
+    """Its own layer in the graph, and in the program part of the convolution where it can be."""
+    # Where most neurons are neither flat nor undefined.
+    bias = {"sqrt": 2, "log": 2, "brelu": 0.7}.get(neuron.kind, 0.1)
+    top = layer("top", "fc", "below", outputs=6, initW=0.03, initB=bias, neuron=neuron)
+    net = make_net(between(top))
+    assert net.graph["top_neuron"].inputs == (net.graph["top"],)
+    assert net.graph["scores"].inputs == (net.graph["top_neuron"],)
+    assert_gradients(net)
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=str)
+def test_neuron_beside_another_user(neuron: Neuron) -> None:
+    """Neither fused nor in place: its input is used again, and gets a second gradient."""
+    positive = layer("pre", "neuron", "below", neuron="logistic")
+    top = layer("mid", "neuron", "pre", neuron=neuron) + layer("top", "eltsum", "mid,pre,pre")
+    assert_gradients(make_net(between(positive + top)))
+
+
+# --- sums and maxima ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("inputs", "keys"),
+    [
+        ("a,b", {}),
+        ("a,b,below", {"coeffs": "2,-0.5,0.25"}),
+        ("a,a", {"coeffs": "1,3"}),
+        ("a,b,a", {}),
+        ("a", {"coeffs": "-2"}),
+        ("a,b", {"neuron": "relu"}),
+    ],
+)
+def test_eltsum(inputs: str, keys: dict[str, Any]) -> None:
+    net = make_net(between(A + B + USED + layer("top", "eltsum", inputs, **keys)))
+    assert net.graph["top"].shape.as_tuple() == (4, 5, 7)
+    assert_gradients(net)
+
+
+def test_coefficients_of_eltsum() -> None:
+    text = between(A + B + layer("top", "eltsum", "a,b", coeffs="2,-3"))
+    in_definition = make_net(text, keep=["a", "b", "top"])
+    in_definition.forward(make_batch())
+    a, b, top = (in_definition.activity(name) for name in ("a", "b", "top"))
+    np.testing.assert_allclose(top, 2 * a - 3 * b, rtol=1e-12)
+
+    prevailing = make_net(text, "[top]\ncoeffs=1,1\n", keep=["top"])
+    prevailing.forward(make_batch())
+    np.testing.assert_allclose(prevailing.activity("top"), a + b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("inputs", ["a,b", "a,b,below", "b,below,a"])
+def test_eltmax(inputs: str) -> None:
+    net = make_net(
+        between(A + B + USED + layer("top", "eltmax", inputs)), keep=["top", *inputs.split(",")]
+    )
+    net.forward(make_batch())
+    expected = np.max([net.activity(name) for name in inputs.split(",")], axis=0)
+    np.testing.assert_array_equal(net.activity("top"), expected)
+    assert_gradients(net)
+
+
+def test_equal_inputs_of_eltmax_all_get_the_gradient() -> None:
+    net = make_net(between(A + layer("top", "eltmax", "a,a")), keep=["a", "top"])
+    net.forward(make_batch(), TRAIN)
+    net.backward()
+    np.testing.assert_array_equal(net.gradient("a"), 2 * net.gradient("top"))
+
+
+@pytest.mark.parametrize("kind", ["eltsum", "eltmax"])
+def test_inputs_of_another_shape_but_equal_size(kind: str) -> None:
+    flat = layer("flat", "fc", "below", outputs=140, initW=0.1)
+    net = make_net(between(flat + layer("top", kind, "below,flat")))
+    assert net.graph["top"].shape.as_tuple() == (4, 5, 7)
+    assert_gradients(net)
+
+
+@pytest.mark.parametrize("kind", ["eltsum", "eltmax"])
+def test_inputs_of_another_size(kind: str) -> None:
+    small = layer("small", "fc", "below", outputs=3)
+    assert layer_errors(between(small + layer("top", kind, "below,small"))) == [
+        "inputs must have equal sizes; found 'below' 4x5x7 and 'small' 3x1x1"
+    ]
+
+
+def test_number_of_coefficients() -> None:
+    assert layer_errors(between(layer("top", "eltsum", "below", coeffs="1,2"))) == [
+        "coeffs must have one entry per input, 1; found 2"
+    ]
+
+
+# --- concatenation ------------------------------------------------------------------------------
+
+
+def test_concat_of_images() -> None:
+    b = layer("b", "conv", "below", filters=3, **CONV)
+    top = layer("top", "concat", "b,below,b", neuron="tanh[1,1]")
+    net = make_net(between(b + top), keep=["b", "below", "top"])
+    assert net.graph["top"].shape.as_tuple() == (10, 5, 7)
+    net.forward(make_batch())
+    parts = [net.activity(name) for name in ("b", "below", "b")]
+    np.testing.assert_array_equal(net.activity("top"), np.tanh(np.concatenate(parts)))
+    assert_gradients(net)
+
+
+def test_concat_of_numbers() -> None:
+    layers = layer("a", "fc", "below", outputs=4, initW=0.3) + layer("top", "concat", "a,below")
+    net = make_net(between(layers))
+    assert net.graph["top"].shape.as_tuple() == (144, 1, 1)
+    assert_gradients(net)
+
+
+def test_concat_with_an_input_that_wants_no_gradient() -> None:
+    assert_gradients(make_net(between(layer("top", "concat", "data,below,labels,data"))))
+
+
+# --- dropout ------------------------------------------------------------------------------------
+
+
+def assert_gradients_with_mask(net: Net, clock: Clock) -> None:
+    """Central differences of the training form of the net, one element at a time."""
+    matrices = make_batch()
+    net.keep(*net.parameters)
+    net.forward(matrices, MASKED, clock)
+    net.backward(MASKED, clock)
+    gradients = {name: net.gradient(name) for name in net.parameters}
+    h = 1e-6
+    for name, gradient in gradients.items():
+        original = net.get_weights(name)
+        for index in list(np.ndindex(original.shape))[::7]:
+            costs = []
+            for step in (h, -h):
+                changed = original.copy()
+                changed[index] += step
+                net.set_weights(name, changed)
+                costs.append(net.forward(matrices, MASKED, clock)["cost"][0])
+            net.set_weights(name, original)
+            slope = (costs[0] - costs[1]) / (2 * h)
+            assert abs(slope - gradient[index]) < 1e-6 * max(1, abs(slope)), (name, index)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "dropout2"])
+def test_gradients_of_dropout(kind: str) -> None:
+    layers = layer("mid", kind, "below", neuron="tanh[1,1]") + layer("top", "eltsum", "mid,below")
+    net = make_net(between(layers), "[mid]\nkeep=0.6\n")
+    assert_gradients(net)
+    assert_gradients_with_mask(net, Clock(seed=5, epoch=2, batch=3, minibatch=1))
+
+
+def dropped(kind: str, extra: str, mode: Mode, clock: Clock) -> tuple[np.ndarray, np.ndarray]:
+    """Input and output of a dropout layer."""
+    net = make_net(between(layer("top", kind, "below")), extra, keep=["below", "top"])
+    net.forward(make_batch(), mode, clock)
+    return net.activity("below"), net.activity("top")
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept_factor", "test_factor", "disabled_factor"),
+    [("dropout", 1 / 0.7, 1, 1), ("dropout2", 1, 0.7, 0.7)],
+)
+def test_values_of_dropout(
+    kind: str, kept_factor: float, test_factor: float, disabled_factor: float
+) -> None:
+    x, y = dropped(kind, "[top]\nkeep=0.7\n", TRAIN, Clock())
+    kept = y != 0
+    assert 0.6 < kept.mean() < 0.8
+    np.testing.assert_allclose(y[kept], kept_factor * x[kept], rtol=1e-12)
+
+    x, y = dropped(kind, "[top]\nkeep=0.7\n", TEST, Clock())
+    np.testing.assert_allclose(y, test_factor * x, rtol=1e-12)
+
+    for mode in (TRAIN, TEST):
+        x, y = dropped(kind, "[top]\nkeep=0.7\nenable=false\n", mode, Clock())
+        np.testing.assert_allclose(y, disabled_factor * x, rtol=1e-12)
+
+
+def test_masks_differ_from_step_to_step_and_repeat() -> None:
+    clocks = [Clock(), Clock(seed=1), Clock(epoch=2), Clock(batch=1), Clock(minibatch=1), Clock()]
+    masks = [dropped("dropout", "", TRAIN, clock)[1] == 0 for clock in clocks]
+    assert all((a != b).any() for a, b in pairwise(masks))
+    np.testing.assert_array_equal(masks[0], masks[-1])
+
+
+def test_two_dropout_layers_have_masks_of_their_own() -> None:
+    layers = layer("one", "dropout", "below") + layer("two", "dropout", "below")
+    net = make_net(between(layers + layer("top", "eltsum", "one,two")), keep=["one", "two"])
+    net.forward(make_batch(), TRAIN)
+    assert ((net.activity("one") == 0) != (net.activity("two") == 0)).any()
+
+
+def test_keep_must_be_a_probability() -> None:
+    for text in ("0", "1.5"):
+        (error,) = layer_errors(between(layer("top", "dropout", "below")), f"[top]\nkeep={text}\n")
+        assert error.endswith(
+            f"parameter 'keep' is '{text}': expected a finite number > 0 and <= 1"
+        )

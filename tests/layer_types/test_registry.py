@@ -1,0 +1,48 @@
+"""What holds for every layer type: its description, and its own sections of the files."""
+
+from __future__ import annotations
+
+import pytest
+
+from convnet.config.keys import Ignored
+from convnet.layer_types.base import Layer
+from convnet.layer_types.registry import LAYER_TYPES
+from tests.helpers import layer, make_graph
+
+
+@pytest.mark.parametrize("layer_type", LAYER_TYPES.values(), ids=LAYER_TYPES)
+def test_types_are_described(layer_type: type[Layer]) -> None:
+    """The documentation is made of these texts."""
+    assert layer_type.__doc__
+    names = [key.name.lower() for key in layer_type.keys]
+    assert len(set(names)) == len(names)
+    assert "type" not in names
+    assert "inputs" not in names
+    for key in layer_type.keys:
+        assert key.help
+        assert key.help == key.help.strip().rstrip(".")
+        assert not (key.required and isinstance(key.kind, Ignored))
+
+
+def test_types_of_the_dialect() -> None:
+    assert set(LAYER_TYPES) == {
+        "data", "conv", "local", "fc", "pool", "rnorm", "cmrnorm", "neuron", "eltsum", "eltmax",
+        "concat", "dropout", "dropout2", "softmax", "cost.logreg", "cost.sum2",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", sorted(LAYER_TYPES.keys() - {"data", "cost.logreg", "cost.sum2"}))
+def test_gpu_numbers_are_accepted(kind: str) -> None:
+    """Files for several devices run on one."""
+    keys = {
+        "conv": {"channels": 2, "filters": 1, "filterSize": 1},
+        "local": {"channels": 2, "filters": 1, "filterSize": 1},
+        "fc": {"outputs": 2},
+        "pool": {"channels": 2, "sizeX": 2, "stride": 2, "pool": "max"},
+        "rnorm": {"channels": 2, "size": 2},
+        "cmrnorm": {"channels": 2, "size": 2},
+        "neuron": {"neuron": "relu"},
+    }.get(kind, {})
+    inputs = "data,data" if kind == "eltmax" else "data"
+    text = layer("data", "data", dataIdx=0) + layer("top", kind, inputs, gpu="0,1", **keys)
+    assert "top" in make_graph(text + layer("cost", "cost.sum2", "top"))
