@@ -9,6 +9,7 @@ executes nothing from the file.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -92,7 +93,6 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int = 1) -> P
     }
     path = directory / f"{state.epoch}.{state.batch}{SUFFIX}"
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         write_atomically(path, save(checkpoint.weights, {"convnet": json.dumps(header)}))
         others = sorted(
             (p for p in checkpoint_files(directory) if p != path),
@@ -108,10 +108,16 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int = 1) -> P
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file that is either wholly there or not at all, whenever the program ends.
 
+    Folders above it are made if need be.
+
     Raises:
         OSError: nothing is left behind.
     """
     temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
     try:
         with temporary.open("wb") as file:
             file.write(content)

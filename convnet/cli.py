@@ -99,7 +99,7 @@ def data(arguments: Sequence[str]) -> int:
     from data_providers.prepare import RECIPES, prepare
 
     parser = make_parser("python -m convnet data", data.__doc__ or "")
-    parser.add_argument("name", choices=sorted(RECIPES), help="the data set")
+    parser.add_argument("name", help=f"the data set: {', '.join(sorted(RECIPES))}")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     parser.add_argument("--source", type=Path, help="file or folder with the original data")
     parser.add_argument(

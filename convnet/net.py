@@ -135,8 +135,8 @@ class Net:
         }
         missing, extra = buffers.keys() - state.keys(), state.keys() - buffers.keys()
         if missing or extra:
-            parts = [f"without {_few(missing)}"] * bool(missing)
-            parts += [f"with unknown {_few(extra)}"] * bool(extra)
+            parts = [f"without {_few(missing)}"] if missing else []
+            parts += [f"with unknown {_few(extra)}"] if extra else []
             raise ShapeError(f"weights do not belong to this net: {', '.join(parts)}")
         for name, buffer in buffers.items():
             if state[name].shape != buffer.shape:

@@ -64,7 +64,6 @@ def draw_run(checkpoint_path: Path, out: Path) -> str:
         content = BytesIO()
         figure.savefig(content, format=out.suffix[1:].lower(), dpi=120)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, content.getvalue())
     except OSError as error:
         raise ConvnetError(f"{out}: cannot write the picture: {error.strerror}") from None

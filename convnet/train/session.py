@@ -18,8 +18,8 @@ from convnet.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from convnet.config.reader import Source
-from convnet.errors import NonFiniteError, Problems
+from convnet.config.reader import Source, read_sections
+from convnet.errors import CheckpointError, NonFiniteError, Problems
 from convnet.net import Net
 from convnet.options import Options, merge, require
 from data_providers import registry
@@ -100,8 +100,13 @@ def open_session(given: dict[str, Any]) -> Session:
     test_data = open_data(options, test=True)
     shapes = list(test_data.shapes)
     if loaded:
-        checkpoint = replace(loaded, parameters=_parameters(options, given, loaded, problems))
         name = str(find_checkpoint(Path(options.load_file)))
+        _check_definition(options, given, loaded, name)
+        checkpoint = replace(
+            loaded,
+            parameters=_parameters(options, given, loaded, problems),
+            options=options.as_dict(),
+        )
         net = restore(
             checkpoint,
             batch_size=options.mini,
@@ -110,7 +115,6 @@ def open_session(given: dict[str, Any]) -> Session:
             problems=problems,
         )
         definition, parameters, state = checkpoint.definition, checkpoint.parameters, loaded.state
-        _warn_of_other_definition(options, given, definition, problems)
         if options.mini != loaded.options.get("mini"):
             # Minibatches of another size: the batch in progress begins anew.
             state.minibatch, state.partial = 0, {}
@@ -146,16 +150,27 @@ def _resume(given: dict[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:
     return {**given, "load_file": load_file}, load_checkpoint(Path(load_file))
 
 
-def _warn_of_other_definition(
-    options: Options, given: dict[str, Any], definition: Source, problems: Problems
+def _check_definition(
+    options: Options, given: dict[str, Any], loaded: Checkpoint, name: str
 ) -> None:
+    """The layers come from the checkpoint, so a definition file given as well must be the same.
+
+    Raises:
+        CheckpointError: it describes other layers; comments and spaces may differ.
+    """
     if "layer_def" not in given:
         return
     path = layer_file(options, options.layer_def)
-    if Source.from_path(path).text != definition.text:
-        problems.warn(
-            str(path), "differs from the layer definition in the checkpoint, which is used"
+    if _layers(Source.from_path(path)) != _layers(loaded.definition):
+        raise CheckpointError(
+            f"{name}: holds another net than {path}; leave out --layer-def to go on with the "
+            f"net of the checkpoint, or name another run to train the new one"
         )
+
+
+def _layers(definition: Source) -> list[tuple[str, dict[str, str]]]:
+    sections = read_sections(definition, Problems())
+    return [(s.name, {k: e.value for k, e in s.entries.items()}) for s in sections.values()]
 
 
 def _parameters(

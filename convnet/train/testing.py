@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -144,7 +145,7 @@ def write_features(session: Session) -> None:
     and features.json. pickle: the files of cuda-convnet, data_batch_<n> and batches.meta.
 
     Raises:
-        OptionError: there is no such layer.
+        NonFiniteError: a cost is NaN or infinite.
         ConvnetError: a file cannot be written.
     """
     options, net = session.options, session.net
@@ -154,7 +155,7 @@ def write_features(session: Session) -> None:
     for number, matrices in loaded_batches(session, options.test_range):
         parts = []
         for part in minibatches(matrices, net):
-            net.forward(part)
+            _costs(net, part)
             parts.append(net.activity(name).reshape(-1, part[0].shape[1]).T)
         features = np.ascontiguousarray(np.concatenate(parts), np.float32)
         size = features.shape[1]
@@ -166,7 +167,7 @@ def write_features(session: Session) -> None:
             _write(file, content.getvalue())
         else:
             file = directory / f"data_batch_{number}"
-            _write(file, pickle.dumps({"data": features, "labels": labels}, protocol=2))
+            _write(file, _python2_pickle({"data": features, "labels": labels}))
         files[str(number)] = file.name
         report.text(f"Wrote feature file {file}")
     if options.feature_format == "npz":
@@ -180,12 +181,17 @@ def write_features(session: Session) -> None:
         _write(directory / "features.json", json.dumps(manifest, indent=1).encode())
     else:
         meta = {"source_model": options.load_file, "num_vis": size, "batch_size": options.mini}
-        _write(directory / "batches.meta", pickle.dumps(meta, protocol=2))
+        _write(directory / "batches.meta", _python2_pickle(meta))
+
+
+def _python2_pickle(content: dict[str, Any]) -> bytes:
+    """A pickle that Python 2 reads as well: numpy 2 moved the function that makes arrays."""
+    new, old = b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"
+    return pickle.dumps(content, protocol=2).replace(new, old)
 
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
     except OSError as error:
         raise ConvnetError(f"{path}: cannot write the features: {error.strerror}") from None
