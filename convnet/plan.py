@@ -168,7 +168,8 @@ class Program:
             if i in marks:
                 lines.append(f"# {marks[i]}")
             lines.append(f"{i:4d}  {call}")
-        unshared = sum(_length(s, self.batch_size) for s in self.offsets)
+        storages = self.kept.union(*(call.storages() for call in self.calls))
+        unshared = sum(_length(s, self.batch_size) for s in storages if s.array is None)
         lines.append(
             f"# arena {4 * self.arena_size / 2**20:.1f} MiB for {self.batch_size} images; "
             f"without sharing {4 * unshared / 2**20:.1f} MiB"

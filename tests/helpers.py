@@ -58,6 +58,29 @@ def between(layers: str) -> str:
     return DATA + BELOW + layers + CLASSIFIER
 
 
+# All kinds of layers, several users of one output, one input twice, shared weights.
+EVERYTHING = between(
+    layer("c1", "conv", "below,data", channels="4,2", filters=4, filterSize="3,5",
+          padding="1,2", initW=0.2, neuron="relu")
+    + layer("n1", "cmrnorm", "c1", channels=4, size=3)
+    + layer("p1", "pool", "n1", channels=4, sizeX=3, stride=2, pool="max", neuron="abs")
+    + layer("c2", "conv", "p1", channels=4, filters=4, filterSize=3, padding=1, initW=0.2)
+    + layer("c3", "conv", "c2", channels=4, filters=4, filterSize=3, padding=1,
+            weightSource="c2", neuron="tanh[1.5,0.5]")
+    + layer("n2", "rnorm", "c3", channels=4, size=2)
+    + layer("l1", "local", "n2,p1", channels=4, filters=3, filterSize=2, padding=1, initW=0.2,
+            neuron="relu")
+    + layer("a1", "pool", "l1", channels=3, sizeX=2, stride=1, pool="avg", start=-1)
+    + layer("f1", "fc", "a1,l1", outputs=6, initW=0.3, neuron="square")
+    + layer("f2", "fc", "f1", outputs=6, initW=0.3, neuron="logistic")
+    + layer("s1", "eltsum", "f1,f2,f2", coeffs="1,-2,0.5")
+    + layer("m1", "eltmax", "s1,f2,f1")
+    + layer("d1", "dropout", "m1", neuron="softrelu")
+    + layer("d2", "dropout2", "f2")
+    + layer("top", "concat", "d1,s1,d2,d1")
+) + layer("squares", "cost.sum2", "f2")  # fmt: skip
+
+
 def parameter_file(definition: str, extra: str = "") -> str:
     """PARAMETERS for each layer of `definition`; sections in `extra` add to it or overrule it."""
     names = re.findall(r"^\[(.+)\]$", definition, re.MULTILINE)
