@@ -1,0 +1,191 @@
+"""Mistakes in the layer files."""
+
+from __future__ import annotations
+
+from tests.errors import DEF, PARAMS, command, edited, option
+
+SEE = "; see --help"
+
+LAYER_FILES = [
+    option(
+        "net.cfg: cannot read the layer file: No such file or directory",
+        "correct the path; `--layer-path` is put before it",
+        layer_def="net.cfg",
+    ),
+    option(
+        "data/mean.safetensors:1: byte ... is not UTF-8; a layer file must be UTF-8 text",
+        "name the layer file",
+        layer_def="data/mean.safetensors",
+    ),
+    edited(
+        DEF,
+        "filterSize = 3",
+        "filterSzie = 3",
+        "layers.cfg:9: Layer 'conv': required parameter 'filterSize' missing\n"
+        "layers.cfg:14: Layer 'conv': unknown parameter 'filterSzie'; "
+        "did you mean 'filterSize'?",
+        "correct the key; `--lenient 1` makes unknown keys warnings",
+    ),
+    edited(
+        DEF,
+        "filterSize = 3",
+        "filterSize = three",
+        "layers.cfg:14: Layer 'conv': parameter 'filterSize' is 'three': expected an integer >= 1",
+        "correct the value",
+    ),
+    edited(
+        DEF,
+        "filterSize = 3",
+        "filterSize = 0",
+        "layers.cfg:14: Layer 'conv': parameter 'filterSize' is '0': expected an integer >= 1",
+        "correct the value",
+    ),
+    edited(
+        DEF,
+        "[fc]",
+        "[fc",
+        "layers.cfg:23: expected a section header [name], found '[fc'",
+        "close the bracket",
+    ),
+    edited(
+        DEF,
+        "outputs = 3",
+        "3",
+        "layers.cfg:26: expected 'key = value', found '3'\n"
+        "layers.cfg:23: Layer 'fc': required parameter 'outputs' missing",
+        "correct the line",
+    ),
+    edited(
+        DEF,
+        "type = fc",
+        "type = fcc",
+        "layers.cfg:24: Layer 'fc': unknown layer type 'fcc'; did you mean 'fc'?",
+        "correct the type",
+    ),
+    edited(
+        DEF,
+        "neuron = relu",
+        "neuron = rellu",
+        "layers.cfg:17: Layer 'conv': parameter 'neuron' is 'rellu': unknown neuron 'rellu'; "
+        "expected one of ident, logistic, relu, brelu[a], softrelu, abs, square, sqrt, "
+        "tanh[a,b], linear[a,b], log[a], drelu[a]",
+        "correct the name",
+    ),
+    edited(
+        DEF,
+        "inputs = drop",
+        "inputs = dropp",
+        "layers.cfg:25: Layer 'fc': input 'dropp' is not defined; did you mean 'drop'?\n"
+        "layers.cfg:19: Layer 'drop' of type 'dropout' is unused",
+        "correct the name",
+    ),
+    edited(
+        DEF,
+        "inputs = data",
+        "inputs = fc",
+        "layers.cfg:11: Layer 'conv': input 'fc' is defined below, at layers.cfg:23; these "
+        "layers form a cycle: conv uses fc uses drop uses conv\n"
+        "layers.cfg:1: Layer 'data' of type 'data' is unused",
+        "a layer may only use layers above it",
+    ),
+    edited(
+        DEF,
+        "inputs = drop",
+        "inputs = conv",
+        "layers.cfg:19: Layer 'drop' of type 'dropout' is unused",
+        "use it or remove it",
+    ),
+    edited(
+        DEF,
+        "channels = 2",
+        "channels = 3",
+        "layers.cfg:9: Layer 'conv': input 'data' is 2x5x5 (50 numbers), "
+        "not interpretable as 3-channel images",
+        "make the two fit",
+    ),
+    edited(
+        DEF,
+        "filterSize = 3",
+        "filterSize = 13",
+        "layers.cfg:9: Layer 'conv': filterSize must be at most the padded image's height, "
+        "5 + 2*1; found filterSize=13",
+        "a smaller filter or more padding",
+    ),
+    edited(
+        DEF,
+        "dataIdx = 1",
+        "dataIdx = 2",
+        "layers.cfg:5: Layer 'labels': dataIdx=2, but the data have 2 matrices (0 to 1)",
+        "0 is the images, 1 the labels",
+    ),
+    edited(
+        DEF,
+        "topk = 2",
+        "topk = 5",
+        "layers.cfg:33: Layer 'logprob': topk must be at most the number of classes, 3; "
+        "found topk=5",
+        "correct the value",
+    ),
+    edited(
+        PARAMS,
+        "epsB = 0.002",
+        "epsB = fast",
+        "params.cfg:16: Layer 'fc': parameter 'epsB' is 'fast': a learning rate must be a "
+        "finite number, found 'fast'",
+        "correct the value",
+    ),
+    edited(
+        PARAMS,
+        "epsB = 0.002",
+        "epsB = exp[base=0.002]",
+        "params.cfg:16: Layer 'fc': parameter 'epsB' is 'exp[base=0.002]': parameter tgtFactor "
+        "is missing; expected exp[base=..;tgtFactor=..]",
+        "correct the value",
+    ),
+    edited(
+        PARAMS,
+        "epsB = 0.002",
+        "epsB = %(speed)s",
+        "params.cfg:16: 'epsB' refers to %(speed)s, but neither [fc] nor [DEFAULT] has a key "
+        "'speed'",
+        "define the key",
+    ),
+    edited(
+        PARAMS,
+        "keep = 0.7",
+        "keep = 1.7",
+        "params.cfg:12: Layer 'drop': parameter 'keep' is '1.7': expected a finite number > 0 "
+        "and <= 1",
+        "correct the value",
+    ),
+    edited(
+        PARAMS,
+        "coeff = 1",
+        "",
+        "params.cfg:21: Layer 'logprob': required parameter 'coeff' missing",
+        "add the key",
+    ),
+    edited(
+        PARAMS,
+        "[fc]",
+        "[fc10]",
+        "layers.cfg:23: Layer 'fc': needs a section [fc] in the parameter file\n"
+        "params.cfg:14: section [fc10] belongs to no layer; did you mean 'fc'?",
+        "correct the name",
+    ),
+    command(
+        "check --input-shape=3x32x32",
+        "the following arguments are required: --layer-def" + SEE,
+        "give it",
+    ),
+    command(
+        "check --layer-def=layers.cfg",
+        "missing --input-shape, the shape of the images, e.g. 3x32x32",
+        "give it",
+    ),
+    command(
+        "check --layer-def=layers.cfg --input-shape=32x32",
+        "--input-shape: expected channels x height x width such as 3x32x32; found '32x32'" + SEE,
+        "correct it",
+    ),
+]
