@@ -1,0 +1,223 @@
+"""Writes the parts of the documentation that come from the code: `python -m docs.generate`.
+
+A page marks such a part with two comments, `<!-- generated: NAME -->` and `<!-- end -->`; what
+stands between them is replaced by what `PARTS[NAME]` returns. Everything else in a page is
+written by hand. A test fails when a page is not up to date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from convnet import options, report
+from convnet.api import read_graph
+from convnet.config import schedules
+from convnet.config.keys import Ignored, Key
+from convnet.layer_types.base import GPU_KEY, TRAIN, Layer
+from convnet.layer_types.cost import CostLayer
+from convnet.layer_types.registry import LAYER_TYPES
+from convnet.layer_types.weights import NEURON_KEY, WeightLayer
+from convnet.neurons import NEURON_TYPES
+from convnet.recording import record
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+_PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def regenerate(text: str) -> str:
+    """A page with its generated parts as the code now has them.
+
+    Raises:
+        KeyError: the page asks for a part that is not in PARTS.
+    """
+    return _PART.sub(lambda match: f"{match[1]}{PARTS[match[2]]()}\n{match[3]}", text)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; `|` in a cell is escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def code(value: object) -> str:
+    return f"`{value}`"
+
+
+def text_block(text: str) -> str:
+    return f"```text\n{text}\n```"
+
+
+# --- layers ---------------------------------------------------------------------------------
+
+
+COMMON_KEYS = (NEURON_KEY, GPU_KEY)
+
+
+def key_table(keys: Iterable[Key]) -> str:
+    return table(
+        ("key", "file", "value", "default", "meaning"),
+        [
+            # A reader of Markdown takes <name> for HTML.
+            (code(k.name), k.file, _value(k), _default(k), k.help.replace("<", "&lt;"))
+            for k in keys
+        ],
+    )
+
+
+def _value(key: Key) -> str:
+    if isinstance(key.kind, Ignored):
+        return "ignored"
+    return key.kind.expected + ("; one per input" if key.per_input else "")
+
+
+def _default(key: Key) -> str:
+    if key.required:
+        return "**required**"
+    if isinstance(key.default, bool):
+        return code(str(key.default).lower())
+    return "-" if key.default in (None, ()) else code(key.default)
+
+
+def layer_types() -> str:
+    """One section for each layer type."""
+    return "\n\n".join(_layer_section(layer_type) for layer_type in LAYER_TYPES.values())
+
+
+def _layer_section(layer_type: type[Layer]) -> str:
+    is_weight_layer = issubclass(layer_type, WeightLayer)
+    elsewhere = WeightLayer.keys if is_weight_layer else COMMON_KEYS
+    own = [key for key in layer_type.keys if key not in elsewhere]
+    common = [code(key.name) for key in COMMON_KEYS if key in layer_type.keys]
+    parts = [
+        f"### {layer_type.type_name}",
+        inspect.getdoc(layer_type) or "",
+        f"Takes {_input_count(layer_type)}. Its section in the parameter file is "
+        f"{'required' if layer_type.needs_parameters else 'optional'}.",
+    ]
+    if issubclass(layer_type, CostLayer):
+        parts.append(f"Prints: {', '.join(layer_type.value_names)}.")
+    if own:
+        parts.append(key_table(own))
+    if is_weight_layer:
+        parts.append("Also all [keys of weight layers](#keys-of-weight-layers).")
+    if common:
+        parts.append(f"[Common keys](#common-keys): {', '.join(common)}.")
+    return "\n\n".join(parts)
+
+
+def _input_count(layer_type: type[Layer]) -> str:
+    low, high = layer_type.min_inputs, layer_type.max_inputs
+    if high == 0:
+        return "no input"
+    count = f"{low} or more" if high is None else str(low) if low == high else f"{low} to {high}"
+    return f"{count} input{'' if high == 1 else 's'}"
+
+
+def common_keys() -> str:
+    return key_table(COMMON_KEYS)
+
+
+def weight_keys() -> str:
+    return key_table(key for key in WeightLayer.keys if key not in COMMON_KEYS)
+
+
+def neurons() -> str:
+    rows = []
+    for name, kind in NEURON_TYPES.items():
+        parameters = f"[{','.join(kind.parameters)}]" if kind.parameters else ""
+        in_place = "yes" if kind.from_output else "no"
+        rows.append((code(name + parameters), code(kind.formula), code(kind.derivative), in_place))
+    return table(("neuron", "y = f(x)", "dy/dx", "can overwrite its input"), rows)
+
+
+def schedule_formulas() -> str:
+    doc = inspect.cleandoc(schedules.__doc__ or "")
+    lines = [line.strip() for line in doc.splitlines() if line.startswith("    ")]
+    return text_block("\n".join(lines))
+
+
+# --- options --------------------------------------------------------------------------------
+
+_OPTION_VALUES: dict[Callable[[str], object], str] = {
+    str: "text",
+    options.parse_range: "`3` or `1-5`",
+    options.parse_bool: "`0` or `1`",
+    options.natural: "whole number >= 0",
+    options.positive: "whole number >= 1",
+    options.parse_devices: "`0` or `0,1`",
+    options.parse_float: "number",
+    options.parse_format: "`npz` or `pickle`",
+}
+
+
+def option_table() -> str:
+    rows = []
+    for name, field in options.FIELDS.items():
+        default = getattr(options.Options(), name)
+        shown = int(default) if isinstance(default, bool) else default
+        rows.append(
+            (
+                code(options.option_name(name)),
+                _OPTION_VALUES[field.metadata["parse"]],
+                "-" if shown in ("", []) else code(shown),
+                _on_resume(field.metadata["once"], field.metadata["saved"]),
+                field.metadata["help"],
+            )
+        )
+    return table(("option", "value", "default", "on resume", "meaning"), rows)
+
+
+def _on_resume(once: bool, saved: bool) -> str:
+    if once:
+        return "fixed"
+    return "kept" if saved else "forgotten"
+
+
+# --- a real net -----------------------------------------------------------------------------
+
+
+def mnist_table() -> str:
+    return text_block(report.layer_table(_mnist_graph()))
+
+
+def mnist_plan() -> str:
+    """The beginning and the end of the plan of a training step."""
+    lines = str(record(_mnist_graph(), TRAIN, 128).program).splitlines()
+    return text_block("\n".join([*lines[:18], " ...", *lines[-3:]]))
+
+
+def _mnist_graph() -> dict[str, Layer]:
+    names = ("layers-mnist-quick.cfg", "layer-params-mnist-quick.cfg")
+    definition, parameters = (ROOT / "layers" / name for name in names)
+    return read_graph(definition, parameters, [(1, 28, 28), (1, 1, 1)])
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "layer-types": layer_types,
+    "common-keys": common_keys,
+    "weight-keys": weight_keys,
+    "neurons": neurons,
+    "schedules": schedule_formulas,
+    "options": option_table,
+    "mnist-table": mnist_table,
+    "mnist-plan": mnist_plan,
+}
+
+
+def main() -> None:
+    for page in sorted(DOCS.glob("*.md")):
+        before = page.read_text(encoding="utf-8")
+        after = regenerate(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+            print(f"wrote {page.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

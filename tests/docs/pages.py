@@ -1,0 +1,55 @@
+"""The pages of the documentation, their blocks of code, and a folder to run these in."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from data_providers.formats import Batch, write_data_set
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "layers" / "README.md", *(ROOT / "docs").glob("*.md"))
+}
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The contents of a page's fenced blocks in a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGES[page], re.MULTILINE | re.DOTALL)
+
+
+def make_workspace(folder: Path) -> None:
+    """Fills a folder with what the pages assume: the shipped nets and prepared data.
+
+    The data are a few random pictures in place of the real ones. They carry the recipe of the
+    real ones, so that `python -m convnet data` finds them complete and fetches nothing.
+    """
+    (folder / "layers").symlink_to(ROOT / "layers")
+    (folder / "data").mkdir()
+    write_stand_in(folder / "data" / "cifar10", "cifar10", (3, 32, 32), 5, 10000)
+    write_stand_in(folder / "data" / "mnist-5k", "mnist-5k", (1, 28, 28), 4, 1000)
+
+
+def write_stand_in(
+    out: Path, name: str, shape: tuple[int, int, int], train_batches: int, batch_size: int
+) -> None:
+    """Training batches and one test batch of six pictures each."""
+    rng = np.random.default_rng(0)
+    batches = [
+        Batch(
+            rng.integers(0, 256, (int(np.prod(shape)), 6), dtype=np.uint8),
+            rng.integers(0, 10, 6, dtype=np.int32),
+            training=number <= train_batches,
+        )
+        for number in range(1, train_batches + 2)
+    ]
+    write_data_set(
+        out,
+        batches,
+        shape=shape,
+        label_names=tuple("0123456789"),
+        recipe=f"{name}, size 0, batches of {batch_size}, test 0.2, seed 0",
+        source="random numbers",
+        report=lambda line: None,
+    )

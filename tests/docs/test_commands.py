@@ -1,0 +1,58 @@
+"""Runs every command of the documentation, on stand-ins for the data (see pages.py)."""
+
+import re
+import shlex
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from convnet.cli import COMMANDS, main
+from tests.docs.pages import PAGES, ROOT, blocks, make_workspace
+
+PROGRAM = ["python", "-m", "convnet"]
+# The commands of this page are mistakes on purpose; its own test provokes them.
+OWN_TEST = {"docs/errors.md"}
+
+
+def commands(page: str) -> list[list[str]]:
+    """The words of every command in a page, whether in a block or in indented lines."""
+    lines = "".join(blocks(page, "bash")) + "\n"
+    lines += "\n".join(re.findall(r"^    (python -m convnet .*)$", PAGES[page], re.MULTILINE))
+    return [shlex.split(line) for line in lines.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def shortened(arguments: list[str]) -> list[str]:
+    """The same with small minibatches and one epoch of training; a run that goes on does two."""
+    others = ("--test-only", "--write-features", "--check-grads")
+    if arguments[0] in COMMANDS or any(name in arguments for name in others):
+        return arguments
+    epochs = "2" if "--load-file" in arguments else "1"
+    # Of several values the last counts.
+    return [*arguments, "--epochs", epochs, "--mini", "4"]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in OWN_TEST])
+def test_commands_work(page, tmp_path, monkeypatch, capsys):
+    make_workspace(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for words in commands(page):
+        if words[0] == "make":
+            subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+            continue
+        assert words[:3] == PROGRAM, f"no test runs {shlex.join(words)}"
+        arguments = shortened(words[3:])
+        assert main(arguments) == 0, capsys.readouterr().err
+        for option, value in pairwise(arguments):
+            if option in ("--out", "--save-file", "--save-path", "--feature-path"):
+                assert Path(value).exists(), shlex.join(words)
+
+
+def test_the_readme_begins_with_two_commands():
+    assert commands("README.md")[:2] == [["make", "train"], ["make", "test"]]
+
+
+def test_every_command_of_the_readme_table_exists():
+    table = re.findall(r"^\| `python -m convnet ([\w-]+)", PAGES["README.md"], re.MULTILINE)
+    assert {word for word in table if not word.startswith("-")} == COMMANDS.keys()
