@@ -86,6 +86,7 @@ class Parameter:
         layer: name of the layer that owns it.
         name: "<layer>.weights.<input>" or "<layer>.biases".
         shape: rows and columns, as in cuda-convnet's checkpoints.
+        fan_in: inputs of one unit, for weights; 0 for biases.
         rate: learning-rate schedule, or None if no parameter file was given.
         initial: returns the initial values, float32 of `shape`, given a random generator.
         value, increment, gradient: their buffers; the net gives the first two their arrays.
@@ -97,6 +98,7 @@ class Parameter:
         label: str,
         shape: tuple[int, int],
         *,
+        fan_in: int = 0,
         init_scale: float = 0.0,
         init_value: float = 0.0,
         rate: Schedule | None,
@@ -106,6 +108,7 @@ class Parameter:
         self.layer = layer
         self.name = name = f"{layer}.{label}"
         self.shape = shape
+        self.fan_in = fan_in
         self.init_scale = init_scale
         self.init_value = init_value
         self.rate = rate

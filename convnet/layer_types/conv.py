@@ -112,7 +112,8 @@ class ConvLayer(_WindowLayer):
         super().__init__(spec, inputs, earlier)
         shared = spec.values["sharedBiases"]
         biases = self.shape.channels if shared else self.shape.size
-        self.make_parameters([g.conv_filters_shape for g in self.windows], (biases, 1))
+        shapes = [g.conv_filters_shape for g in self.windows]
+        self.make_parameters(shapes, [g.taps for g in self.windows], (biases, 1))
 
 
 class LocalLayer(_WindowLayer):
@@ -127,4 +128,4 @@ class LocalLayer(_WindowLayer):
     ) -> None:
         super().__init__(spec, inputs, earlier)
         shapes = [g.local_filters_shape for g in self.windows]
-        self.make_parameters(shapes, (self.shape.size, 1))
+        self.make_parameters(shapes, [g.taps for g in self.windows], (self.shape.size, 1))

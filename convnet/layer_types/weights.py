@@ -81,6 +81,7 @@ class WeightLayer(Layer):
     def make_parameters(
         self,
         weight_shapes: Sequence[tuple[int, int]],
+        fan_ins: Sequence[int],
         bias_shape: tuple[int, int],
     ) -> None:
         """Creates the matrices, or finds those that `weightSource` names.
@@ -104,6 +105,7 @@ class WeightLayer(Layer):
                     self.name,
                     f"weights.{i}",
                     shape,
+                    fan_in=fan_ins[i],
                     init_scale=v["initW"][i],
                     rate=v["epsW"][i] if v["epsW"] else None,
                     momentum=v["momW"][i] if v["momW"] else 0.0,
@@ -199,7 +201,7 @@ class FcLayer(WeightLayer):
         outputs: int = spec.values["outputs"]
         self.shape = Shape(outputs)
         shapes = [(layer.shape.size, outputs) for layer in inputs]
-        self.make_parameters(shapes, (1, outputs))
+        self.make_parameters(shapes, [rows for rows, _ in shapes], (1, outputs))
 
     @property
     def multiply_adds(self) -> int:

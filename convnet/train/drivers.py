@@ -23,7 +23,7 @@ from convnet.train.testing import (
 from convnet.train.trainer import train
 
 # The gradient check needs few images; each costs two forward passes per tried direction.
-CHECK_CASES = 8
+CHECK_CASES = 4
 
 
 def start(given: dict[str, Any]) -> None:
