@@ -16,16 +16,23 @@ from numba import get_num_threads, prange
 
 from convnet.geometry import Window
 from convnet.ops.base import Array
-from convnet.ops.cpu.jit import LANES, ZERO, aligned, parallel
+from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, aligned, parallel
 from convnet.ops.cpu.tiles import (
     FILTERS,
-    add_sums,
     pack_filters,
-    pack_grads,
     pack_window,
-    store_sums,
+    store_grads,
+    turn_grads,
 )
-from convnet.ops.cpu.vectors import FPROP_COLUMNS, ROWS, WGRAD_COLUMNS, fprop_tile, wgrad_tile
+from convnet.ops.cpu.vectors import (
+    FPROP_COLUMNS,
+    ROWS,
+    WGRAD_COLUMNS,
+    fprop_tile,
+    prefetch,
+    store_sums,
+    wgrad_tile,
+)
 
 BAND_FLOATS = 1 << 17  # packed images of a band: 512 KiB, half of an L2 cache
 PARTS = 16  # partial sums of a weight gradient: the most threads that it can use
@@ -82,7 +89,6 @@ def fprop(
 def dgrad(g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: bool) -> None:
     """images_grad = the gradient into the images."""
     biases = np.zeros((g.channels, 1), np.float32)
-    infinity = np.float32(np.inf)
     for plan in _plans(g, True, acts_grad.shape[3], get_num_threads()):
         panels = _panels(plan.groups, plan.outputs, plan.weights.size)
         channel_step = g.filter_size**2 * g.filters
@@ -90,7 +96,7 @@ def dgrad(g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: 
             filters.reshape(-1), g.group_filters, plan.weights, channel_step, plan.outputs, panels
         )
         _correlate(
-            plan, acts_grad, panels, biases, -infinity, infinity, images_grad, add, _scratch(plan)
+            plan, acts_grad, panels, biases, -INFINITY, INFINITY, images_grad, add, _scratch(plan)
         )
 
 
@@ -143,7 +149,7 @@ def _plan(g: Window, y: _Side, x: _Side, backward: bool, bands: float) -> _Corre
         channels, outputs = outputs, channels
     step, spacing = (1, g.stride) if backward else (g.stride, 1)
     packed_columns = (x.pixels - 1) * step + len(x.taps)
-    row_floats = channels * packed_columns * LANES
+    row_floats = max(1, channels * packed_columns * LANES)
     band = min(
         (BAND_FLOATS // row_floats - len(y.taps)) // step + 1, int(y.pixels / bands), y.pixels
     )
@@ -203,11 +209,14 @@ def _correlate(
     scratch: Array,
 ) -> None:
     threads = scratch.shape[0]
+    _, H, W, N = target.shape
+    flat = target.reshape(-1)
     bands = -(-plan.rows // plan.band)
-    tasks = -(-source.shape[3] // LANES) * bands * plan.groups
+    tasks = -(-N // LANES) * bands * plan.groups
     for thread in prange(threads):
         packed = scratch[thread]
         sums = np.empty(ROWS * FPROP_COLUMNS * LANES, np.float32)
+        places = np.empty(FPROP_COLUMNS, np.int64)
         for task in range(thread, tasks, threads):
             group = task % plan.groups
             top = task // plan.groups % bands * plan.band
@@ -224,23 +233,29 @@ def _correlate(
             pixels = min(plan.band, plan.rows - top) * plan.columns
             for tile in range(panels.shape[1]):
                 panel = panels[group, tile]
+                first_output = group * plan.outputs + tile * ROWS
+                last_output = min(first_output + ROWS, (group + 1) * plan.outputs)
                 for pixel in range(0, pixels, FPROP_COLUMNS):
-                    fprop_tile(panel, 0, packed, plan.starts, pixel, plan.offsets, sums)
-                    for j in range(min(FPROP_COLUMNS, pixels - pixel)):
+                    last = min(FPROP_COLUMNS, pixels - pixel)
+                    for j in range(last):
                         h = plan.top + (top + (pixel + j) // plan.columns) * plan.spacing
                         w = plan.left + (pixel + j) % plan.columns * plan.spacing
-                        place = h * target.shape[2] + w if biases.shape[1] > 1 else 0
-                        for i in range(min(ROWS, plan.outputs - tile * ROWS)):
-                            f = group * plan.outputs + tile * ROWS + i
+                        places[j] = h * W + w
+                        for f in range(first_output, last_output):
+                            prefetch(flat, (f * H * W + places[j]) * N + first)
+                    fprop_tile(panel, 0, packed, plan.starts, pixel, plan.offsets, sums)
+                    for j in range(last):
+                        for f in range(first_output, last_output):
                             store_sums(
                                 sums,
-                                (i * FPROP_COLUMNS + j) * LANES,
-                                biases[f, place],
+                                ((f - first_output) * FPROP_COLUMNS + j) * LANES,
+                                biases[f, places[j] if biases.shape[1] > 1 else 0],
                                 low,
                                 high,
                                 add,
-                                first,
-                                target[f, h, w],
+                                flat,
+                                (f * H * W + places[j]) * N + first,
+                                N - first,
                             )
 
 
@@ -261,10 +276,14 @@ def _wgrad(
     row and image.
     """
     threads, length = scratch.shape[0], steps.size
-    bands = -(-plan.rows // plan.band)
-    tasks = -(-images.shape[3] // LANES) * bands
+    F, P, Q, N = acts_grad.shape
+    T = parts.shape[1]
+    parts_flat = parts.reshape(-1)
+    bands = -(-P // plan.band)
+    tasks = -(-N // LANES) * bands
     for thread in prange(threads):
         packed, panel = scratch[thread], panels[thread]
+        rows = np.empty(plan.outputs * (Q + 1) * LANES, np.float32)
         sums = np.empty(ROWS * WGRAD_COLUMNS * LANES, np.float32)
         for part in range(thread, parts.shape[0], threads):
             for task in range(part, tasks, parts.shape[0]):
@@ -279,16 +298,19 @@ def _wgrad(
                         first,
                         packed,
                     )
-                    filters = slice(group * plan.outputs, (group + 1) * plan.outputs)
-                    for row in range(min(plan.band, plan.rows - top)):
-                        for q in range(plan.columns):
-                            grads = acts_grad[filters, top + row, q]
-                            pack_grads(grads, first, length, q * LANES, panel)
+                    grads = acts_grad[group * plan.outputs : (group + 1) * plan.outputs]
+                    for row in range(min(plan.band, P - top)):
+                        # One column more, zero, keeps rows apart in the cache.
+                        pack_window(grads, top + row, 0, 1, Q + 1, first, rows)
+                        turn_grads(rows, (Q + 1) * LANES, plan.outputs, length, panel)
                         shifted = packed[row * plan.step * plan.packed_columns * LANES :]
                         for k in range(0, plan.outputs, FILTERS):
-                            for t in range(0, parts.shape[1], ROWS):
+                            for t in range(0, T, ROWS):
                                 wgrad_tile(panel, k * length, shifted, taps, t, steps, sums)
-                                add_sums(sums, parts[part, t : t + ROWS, filters][:, k:])
+                                place = (part * T + t) * F + group * plan.outputs + k
+                                store_grads(
+                                    sums, T - t, plan.outputs - k, True, parts_flat, place, F
+                                )
 
 
 @parallel

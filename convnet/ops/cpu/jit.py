@@ -8,11 +8,22 @@ processor only.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 from numba.core.codegen import get_host_cpu_features
+
+ZERO: Any = np.float32(0)  # a plain 0.0 would turn float32 arithmetic into float64
+ONE: Any = np.float32(1)
+INFINITY: Any = np.float32(np.inf)
+
+# float32 numbers per vector register; 32 such registers with AVX-512, else 16.
+AVX512 = "+avx512f" in get_host_cpu_features()
+LANES = 16 if AVX512 else 8
+
+BLOCK = 4096  # elements that an elementwise kernel treats at a time: 16 KiB, half an L1 cache
 
 # Sums may be reordered, so that they vectorise, but NaN and infinity must come through.
 _OPTIONS: dict[str, Any] = {
@@ -22,24 +33,28 @@ _OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "arcp", "nsz"},
 }
 
-ZERO: Any = np.float32(0)  # a plain 0.0 would turn float32 arithmetic into float64
-ONE: Any = np.float32(1)
-
-# float32 numbers per vector register; 32 such registers with AVX-512, else 16.
-AVX512 = "+avx512f" in get_host_cpu_features()
-LANES = 16 if AVX512 else 8
-
-BLOCK = 4096  # elements that an elementwise kernel treats at a time: 16 KiB, half an L1 cache
+_FILES = sorted(Path(__file__).parent.glob("*.py"))
+_STAMP = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in _FILES)
 
 
 def parallel(function: Callable[..., Any]) -> Any:
     """Compiles a kernel whose `prange` loops run on all threads."""
-    return numba.njit(parallel=True, **_OPTIONS)(function)
+    return _stamped(numba.njit(parallel=True, **_OPTIONS)(function))
 
 
 def serial(function: Callable[..., Any]) -> Any:
     """Compiles a function for one thread: a small kernel, or a part of a parallel one."""
-    return numba.njit(**_OPTIONS)(function)
+    return _stamped(numba.njit(**_OPTIONS)(function))
+
+
+def _stamped(dispatcher: Any) -> Any:
+    """Lets a change to any file of this folder make what is cached on disk stale.
+
+    numba looks at the file of the kernel alone, and would go on using one whose parts, inlined
+    from other files, have changed.
+    """
+    dispatcher._cache._cache_file._source_stamp = _STAMP
+    return dispatcher
 
 
 def aligned(size: int) -> np.ndarray:

@@ -14,16 +14,22 @@ from numba import get_num_threads, prange
 
 from convnet.geometry import Window
 from convnet.ops.base import Array
-from convnet.ops.cpu.jit import LANES, ZERO, aligned, parallel, serial
+from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, aligned, parallel, serial
 from convnet.ops.cpu.tiles import (
     FILTERS,
-    add_sums,
-    pack_grads,
     pack_lanes,
     pack_weights,
-    store_sums,
+    store_grads,
+    turn_grads,
 )
-from convnet.ops.cpu.vectors import FPROP_COLUMNS, ROWS, WGRAD_COLUMNS, fprop_tile, wgrad_tile
+from convnet.ops.cpu.vectors import (
+    FPROP_COLUMNS,
+    ROWS,
+    WGRAD_COLUMNS,
+    fprop_tile,
+    store_sums,
+    wgrad_tile,
+)
 
 
 class _Sizes(NamedTuple):
@@ -60,7 +66,7 @@ def fprop(
 
 def dgrad(g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: bool) -> None:
     """images_grad = the gradient into the images."""
-    biases, infinity = np.zeros((g.channels, 1), np.float32), np.float32(np.inf)
+    biases = np.zeros((g.channels, 1), np.float32)
     windows = (-(-g.filter_size // g.stride)) ** 2  # that hold a pixel, at most
     scratch = _scratch(g.group_filters * windows, images_grad.shape[3])
     _correlate(
@@ -69,8 +75,8 @@ def dgrad(g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: 
         acts_grad,
         filters.reshape(-1),
         biases,
-        -infinity,
-        infinity,
+        -INFINITY,
+        INFINITY,
         images_grad,
         add,
         *scratch,
@@ -81,10 +87,9 @@ def wgrad(g: Window, images: Array, acts_grad: Array, filters_grad: Array, add: 
     """filters_grad = the gradient into the filters."""
     taps = -(-g.taps // ROWS) * ROWS  # the micro-kernel reads, and drops, the surplus
     packed, _ = _scratch(taps, images.shape[3])
-    panels = -(-g.group_filters // FILTERS) * FILTERS
-    grads = np.empty((get_num_threads(), panels * packed.shape[2]), np.float32)
-    filters_grad = filters_grad.reshape(g.out_pixels, g.taps, g.filters)
-    _wgrad(_sizes(g), images, acts_grad, filters_grad, add, packed, grads)
+    size = -(-g.group_filters // FILTERS) * FILTERS * packed.shape[2]
+    panels = np.empty((get_num_threads(), size), np.float32)
+    _wgrad(_sizes(g), images, acts_grad, filters_grad.reshape(-1), add, packed, panels)
 
 
 def _sizes(g: Window) -> _Sizes:
@@ -178,9 +183,9 @@ def _correlate(
     starts: Array,
 ) -> None:
     threads, rows, images = scratch.shape
-    width = target.shape[2]
-    pixels = target.shape[1] * width
-    outputs = target.shape[0] // z.groups
+    channels, height, width, N = target.shape
+    pixels, outputs = height * width, channels // z.groups
+    flat = target.reshape(-1)
     step = z.K**2 * z.groups * z.F if backward else 1
     offsets = (np.arange(rows) * images).astype(np.int32)
     for thread in prange(threads):
@@ -210,8 +215,9 @@ def _correlate(
                                 low,
                                 high,
                                 add,
-                                (k + j) * LANES,
-                                target[f, pixel // width, pixel % width],
+                                flat,
+                                (f * pixels + pixel) * N + (k + j) * LANES,
+                                N - (k + j) * LANES,
                             )
 
 
@@ -226,24 +232,22 @@ def _wgrad(
     panels: Array,
 ) -> None:
     threads, rows, cases = scratch.shape
+    pixels = z.P * z.Q
     taps = (np.arange(rows) * cases).astype(np.int64)
     steps = np.arange(cases).astype(np.int32)
     for thread in prange(threads):
         packed, panel = scratch[thread], panels[thread]
+        grads = np.empty((z.F, cases), np.float32)
         weights, sources = np.empty(rows, np.int64), np.empty(rows, np.int64)
         sums = np.empty(ROWS * WGRAD_COLUMNS * LANES, np.float32)
-        for task in range(thread, z.P * z.Q * z.groups, threads):
+        for task in range(thread, pixels * z.groups, threads):
             pixel, group = task // z.groups, task % z.groups
-            filters = slice(group * z.F, (group + 1) * z.F)
             count = _fprop_rows(z, pixel, group, weights, sources)
             _pack_rows(images, sources[:count], packed)
-            for first in range(0, cases, LANES):
-                pack_grads(
-                    acts_grad[filters, pixel // z.Q, pixel % z.Q], first, cases, first, panel
-                )
-            if not add:
-                filters_grad[pixel, :, filters] = ZERO
+            _pack_rows(acts_grad, (np.arange(z.F) + group * z.F) * pixels + pixel, grads)
+            turn_grads(grads.reshape(-1), cases, z.F, cases, panel)
             for k in range(0, z.F, FILTERS):
                 for t in range(0, count, ROWS):
                     wgrad_tile(panel, k * cases, packed.reshape(-1), taps, t, steps, sums)
-                    add_sums(sums, filters_grad[pixel, t : t + ROWS, filters][:, k:])
+                    place = (pixel * count + t) * z.groups * z.F + group * z.F + k
+                    store_grads(sums, count - t, z.F - k, add, filters_grad, place, z.groups * z.F)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from numba import prange
 
 from convnet.ops.base import Array
-from convnet.ops.cpu.jit import LANES, ZERO, parallel, serial
-from convnet.ops.cpu.vectors import ROWS, WGRAD_COLUMNS
+from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, parallel, serial
+from convnet.ops.cpu.vectors import ROWS, WGRAD_COLUMNS, store_sums, transpose
 
 FILTERS = WGRAD_COLUMNS * LANES  # that a tile of weight gradients treats at a time
 
@@ -77,38 +77,31 @@ def pack_window(
 
 
 @serial
-def pack_grads(grads: Array, first: int, length: int, r: int, panel: Array) -> None:
-    """LANES images from `first` of one pixel's gradients (F, N), turned to filters innermost.
+def turn_grads(rows: Array, step: int, filters: int, length: int, panels: Array) -> None:
+    """Turns rows of gradients, one a filter and `step` apart, into panels (length, FILTERS).
 
-    They become rows r .. r + LANES - 1 of each of the panels (F / FILTERS, length, FILTERS).
+    Only the first `length` numbers of a row, a multiple of LANES, count. Flat arrays.
     """
-    F, N = grads.shape
-    for f in range(F):
-        at = (f // FILTERS * length + r) * FILTERS + f % FILTERS
-        for lane in range(LANES):
-            inside = first + lane < N
-            panel[at + lane * FILTERS] = grads[f, first + lane] if inside else ZERO
+    for f in range(0, filters, LANES):
+        for r in range(0, length, LANES):
+            at = f * step + r
+            to = (f // FILTERS * length + r) * FILTERS + f % FILTERS
+            if filters - f >= LANES:
+                transpose(rows, at, step, panels, to, FILTERS)
+            else:
+                for i in range(filters - f):
+                    for lane in range(LANES):
+                        panels[to + lane * FILTERS + i] = rows[at + i * step + lane]
 
 
 @serial
-def store_sums(
-    sums: Array, at: int, bias: float, low: float, high: float, add: bool, first: int, acts: Array
+def store_grads(
+    sums: Array, taps: int, filters: int, add: bool, grads: Array, at: int, step: int
 ) -> None:
-    """acts = clamp(sums[at:] + bias, or + what acts holds), acts being (N,), from `first` on.
-
-    Clamping to [low, high] is relu, brelu and ident in one; a NaN passes.
-    """
-    for n in range(first, min(first + LANES, acts.size)):
-        y = sums[at + n - first] + bias
-        if add:
-            y += acts[n]
-        y = low if y < low else y
-        acts[n] = high if y > high else y
-
-
-@serial
-def add_sums(sums: Array, grads: Array) -> None:
-    """Adds a tile of weight gradients, as far as it exists, to grads (taps, filters)."""
-    for i in range(min(ROWS, grads.shape[0])):
-        for k in range(min(FILTERS, grads.shape[1])):
-            grads[i, k] += sums[(k // LANES * ROWS + i) * LANES + k % LANES]
+    """Stores a tile of weight gradients, as far as it exists, in rows `step` apart from `at`."""
+    for k in range(WGRAD_COLUMNS):
+        for i in range(min(ROWS, taps)):
+            place, count = at + i * step + k * LANES, filters - k * LANES
+            store_sums(
+                sums, (k * ROWS + i) * LANES, ZERO, -INFINITY, INFINITY, add, grads, place, count
+            )

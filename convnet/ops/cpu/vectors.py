@@ -1,8 +1,8 @@
 """The micro-kernel of every convolution: a tile of dot products kept in vector registers.
 
-numba's own loops keep sums in memory and so reach a quarter of the processor's speed. This
-kernel is therefore written in LLVM's language, with explicit vectors, which LLVM lowers to what
-the processor has.
+numba's own loops keep sums in memory and so reach a quarter of the processor's speed. What is
+here is therefore written in LLVM's language, with explicit vectors, which LLVM lowers to what
+the processor has. Arrays are flat; floats are float32, counts and places int64.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from convnet.ops.cpu.jit import AVX512, LANES
+
+intrinsic: Any = extending.intrinsic  # numba's own type hints deny that calls lack `typing`
 
 # Sums in a tile. They, a column of vectors and one splat fit into 32 registers, or 16 without
 # AVX-512; the vectors of a tile are used by all its rows, and the numbers by all its columns.
@@ -22,9 +23,33 @@ ROWS = 8 if AVX512 else 4
 FPROP_COLUMNS = 3
 WGRAD_COLUMNS = 2
 
-_INDEX = ir.IntType(64)
+_INT32, _INDEX, _BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8)
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
-_FIRST_LANE = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+_ZERO = ir.Constant(_VECTOR, [0.0] * LANES)
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    """Pointer to element `index` of an array."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [index], inbounds=True)
+
+
+def _as_vector(builder: Any, pointer: Any) -> Any:
+    return builder.bitcast(pointer, _VECTOR.as_pointer())
+
+
+def _splat(builder: Any, number: Any) -> Any:
+    """A vector whose lanes all hold `number`."""
+    undefined = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    first = builder.insert_element(undefined, number, _INT32(0))
+    zeros = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
+    return builder.shuffle_vector(first, undefined, zeros)
+
+
+def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
+    """Calls LLVM's intrinsic function `name`."""
+    kind = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
 
 
 def _tile(panel_count: int, source_count: int, vector_panel: bool) -> Any:
@@ -33,89 +58,67 @@ def _tile(panel_count: int, source_count: int, vector_panel: bool) -> Any:
         out[(i * source_count + j) * LANES + lane] = sum over r of
             panel(r, i) * source[starts[first + j] + offsets[r]]
 
-    for i < panel_count, j < source_count. r runs over `offsets`. panel(r, i) is element
+    for i < panel_count, j < source_count. r runs over `offsets` (int32). panel(r, i) is element
     r * panel_count + i of the part of `panel` that begins at panel_start. One factor is a
     vector of LANES consecutive numbers, in units of which it is counted, and the other is a
     single number: if `vector_panel` the panel holds the vectors, else the source does.
-    All arrays are flat: float32, but int64 `starts` and int32 `offsets`.
     """
 
     @intrinsic
     def tile(typing, panel, panel_start, source, starts, first, offsets, out):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            panel, source, starts, offsets, out = (
-                context.make_array(signature.args[i])(context, builder, args[i])
-                for i in (0, 2, 3, 5, 6)
-            )
-            panel_start, first = args[1], args[4]
-            multiply_add = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(_VECTOR, [_VECTOR] * 3),
-                f"llvm.fmuladd.v{LANES}f32",
-            )
+            def element(argument: int, index: Any) -> Any:
+                return _address(context, builder, signature.args[argument], args[argument], index)
 
-            def element(pointer, index):  # type: ignore[no-untyped-def]
-                return builder.gep(pointer, [index], inbounds=True)
+            def vector(pointer: Any) -> Any:
+                return builder.load(_as_vector(builder, pointer), align=4)
 
-            def vector(pointer):  # type: ignore[no-untyped-def]
-                return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
-
-            def splat(pointer):  # type: ignore[no-untyped-def]
-                undefined = ir.Constant(_VECTOR, ir.Undefined)
-                number = builder.insert_element(
-                    undefined, builder.load(pointer), ir.Constant(ir.IntType(32), 0)
-                )
-                return builder.shuffle_vector(number, undefined, _FIRST_LANE)
+            def splat(pointer: Any) -> Any:
+                return _splat(builder, builder.load(pointer))
 
             load_panel, load_source = (vector, splat) if vector_panel else (splat, vector)
             panel_step = LANES if vector_panel else 1
-            sources = [
-                element(
-                    source.data,
-                    builder.load(element(starts.data, builder.add(first, _INDEX(j)))),
-                )
-                for j in range(source_count)
+            panel_start, first = args[1], args[4]
+            length = context.make_array(signature.args[5])(context, builder, args[5]).nitems
+            places = [
+                builder.load(element(3, builder.add(first, _INDEX(j)))) for j in range(source_count)
             ]
+            sources = [element(2, place) for place in places]
 
             before = builder.block
             loop = builder.append_basic_block("tile.loop")
             after = builder.append_basic_block("tile.after")
-            some = builder.icmp_signed(">", offsets.nitems, _INDEX(0))
-            builder.cbranch(some, loop, after)
+            builder.cbranch(builder.icmp_signed(">", length, _INDEX(0)), loop, after)
 
             builder.position_at_end(loop)
             r = builder.phi(_INDEX)
             sums = [builder.phi(_VECTOR) for _ in range(panel_count * source_count)]
-            offset = builder.sext(builder.load(element(offsets.data, r)), _INDEX)
+            offset = builder.sext(builder.load(element(5, r)), _INDEX)
             row = builder.add(panel_start, builder.mul(r, _INDEX(panel_count * panel_step)))
-            columns = [load_source(element(pointer, offset)) for pointer in sources]
+            columns = [load_source(builder.gep(pointer, [offset])) for pointer in sources]
             results = []
             for i in range(panel_count):
-                factor = load_panel(element(panel.data, builder.add(row, _INDEX(i * panel_step))))
-                for j in range(source_count):
+                factor = load_panel(element(0, builder.add(row, _INDEX(i * panel_step))))
+                for j, column in enumerate(columns):
                     total = sums[i * source_count + j]
-                    results.append(builder.call(multiply_add, [factor, columns[j], total]))
+                    results.append(
+                        _call(builder, f"llvm.fmuladd.v{LANES}f32", _VECTOR, factor, column, total)
+                    )
             next_r = builder.add(r, _INDEX(1))
-            builder.cbranch(builder.icmp_signed("<", next_r, offsets.nitems), loop, after)
+            builder.cbranch(builder.icmp_signed("<", next_r, length), loop, after)
             r.add_incoming(_INDEX(0), before)
             r.add_incoming(next_r, loop)
 
             builder.position_at_end(after)
-            zero = ir.Constant(_VECTOR, [0.0] * LANES)
-            for k, (total, result) in enumerate(zip(sums, results, strict=True)):
-                total.add_incoming(zero, before)
-                total.add_incoming(result, loop)
-                final = builder.phi(_VECTOR)
-                final.add_incoming(zero, before)
-                final.add_incoming(result, loop)
-                results[k] = final
-            for k, final in enumerate(results):
-                place = builder.bitcast(element(out.data, _INDEX(k * LANES)), _VECTOR.as_pointer())
-                builder.store(final, place, align=4)
+            finals = [builder.phi(_VECTOR) for _ in results]
+            for k, (total, final, result) in enumerate(zip(sums, finals, results, strict=True)):
+                for phi in (total, final):
+                    phi.add_incoming(_ZERO, before)
+                    phi.add_incoming(result, loop)
+                builder.store(final, _as_vector(builder, element(6, _INDEX(k * LANES))), align=4)
             return context.get_dummy_value()
 
-        signature = types.void(panel, panel_start, source, starts, first, offsets, out)
-        return signature, generate
+        return types.void(panel, panel_start, source, starts, first, offsets, out), generate
 
     return tile
 
@@ -124,3 +127,75 @@ def _tile(panel_count: int, source_count: int, vector_panel: bool) -> Any:
 fprop_tile = _tile(ROWS, FPROP_COLUMNS, vector_panel=False)
 # Sums of weight gradients, a vector of filters (panel) per tap (source).
 wgrad_tile = _tile(WGRAD_COLUMNS, ROWS, vector_panel=True)
+
+
+@intrinsic
+def store_sums(typing, sums, at, bias, low, high, add, acts, to, count):  # type: ignore[no-untyped-def]
+    """acts[to + lane] = clamp(sums[at + lane] + bias, or + what acts holds), lane < count.
+
+    Clamping to [low, high] is relu and ident in one; a NaN passes.
+    """
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        sums, at, bias, low, high, add, acts, to, count = args
+        bias, low, high, count = (_splat(builder, number) for number in (bias, low, high, count))
+        lane = ir.Constant(ir.VectorType(_INDEX, LANES), list(range(LANES)))
+        exists = builder.icmp_signed("<", lane, count)
+        held = builder.and_(exists, _splat(builder, builder.trunc(add, ir.IntType(1))))
+        source = _as_vector(builder, _address(context, builder, signature.args[0], sums, at))
+        target = _as_vector(builder, _address(context, builder, signature.args[6], acts, to))
+        name = f"v{LANES}f32.p0"
+        old = _call(builder, f"llvm.masked.load.{name}", _VECTOR, target, _INT32(4), held, _ZERO)
+        y = builder.fadd(builder.fadd(builder.load(source, align=4), bias), old)
+        y = builder.select(builder.fcmp_ordered("<", y, low), low, y)
+        y = builder.select(builder.fcmp_ordered(">", y, high), high, y)
+        _call(builder, f"llvm.masked.store.{name}", ir.VoidType(), y, target, _INT32(4), exists)
+        return context.get_dummy_value()
+
+    return types.void(sums, at, bias, low, high, add, acts, to, count), generate
+
+
+@intrinsic
+def prefetch(typing, array, index):  # type: ignore[no-untyped-def]
+    """Fetches the cache line of array[index], which will be written soon."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        pointer = _address(context, builder, signature.args[0], *args)
+        pointer = builder.bitcast(pointer, _BYTE.as_pointer())
+        for_write, keep, data_cache = _INT32(1), _INT32(3), _INT32(1)
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, for_write, keep, data_cache)
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+@intrinsic
+def transpose(typing, source, at, step, target, to, target_step):  # type: ignore[no-untyped-def]
+    """target[to + i * target_step + j] = source[at + j * step + i] for i, j < LANES."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, at, step, target, to, target_step = args
+
+        def row(argument: int, array: Any, start: Any, step: Any, i: int) -> Any:
+            index = builder.add(start, builder.mul(step, _INDEX(i)))
+            pointer = _address(context, builder, signature.args[argument], array, index)
+            return _as_vector(builder, pointer)
+
+        rows = [builder.load(row(0, source, at, step, i), align=4) for i in range(LANES)]
+        # Swap the off-diagonal quarters of the matrix, then those of its quarters, and so on.
+        half = LANES // 2
+        while half:
+            low = [j if j & half == 0 else j - half + LANES for j in range(LANES)]
+            high = [j + half if j & half == 0 else j + LANES for j in range(LANES)]
+            for i in range(LANES):
+                if i & half == 0:
+                    pair = rows[i], rows[i + half]
+                    for k, mask in ((i, low), (i + half, high)):
+                        lanes = ir.Constant(ir.VectorType(_INT32, LANES), mask)
+                        rows[k] = builder.shuffle_vector(*pair, lanes)
+            half //= 2
+        for i, vector in enumerate(rows):
+            builder.store(vector, row(3, target, to, target_step, i), align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, at, step, target, to, target_step), generate
