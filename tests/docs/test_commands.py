@@ -24,12 +24,15 @@ def commands(page: str) -> list[list[str]]:
 
 
 def shortened(arguments: list[str]) -> list[str]:
-    """The same with small minibatches and one epoch of training; a run that goes on does two."""
-    others = ("--test-only", "--write-features", "--check-grads")
-    if arguments[0] in COMMANDS or any(name in arguments for name in others):
+    """The same with less work: of several values of an option the last counts.
+
+    Gradients are checked on one image. A run trains for one epoch, and for two if it goes on.
+    """
+    if arguments[0] in COMMANDS or "--test-only" in arguments or "--write-features" in arguments:
         return arguments
+    if "--check-grads" in arguments:
+        return [*arguments, "--batch-size", "1"]
     epochs = "2" if "--load-file" in arguments else "1"
-    # Of several values the last counts.
     return [*arguments, "--epochs", epochs, "--mini", "4"]
 
 
