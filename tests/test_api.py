@@ -121,8 +121,8 @@ def test_load_a_checkpoint(files: tuple[Path, Path], tmp_path: Path) -> None:
         assert loaded.seed == 5
         for name, values in net.state().items():
             np.testing.assert_array_equal(values, loaded.state()[name])
-    costs = [n.train_step(make_batch(seed=1))["cost"] for n in (net, loaded)]
-    np.testing.assert_array_equal(*costs)
+    went_on, resumed = (n.train_step(make_batch(seed=1))["cost"] for n in (net, loaded))
+    np.testing.assert_array_equal(went_on, resumed)
     assert loaded.activity("top").shape == (5, 1, 1, 4)
 
 

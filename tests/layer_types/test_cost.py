@@ -77,11 +77,9 @@ def test_values() -> None:
 
 def test_topk_may_stand_in_either_file() -> None:
     text = between(TOP)
-    costs = [
-        make_net(definition, extra).forward(make_batch())["cost"]
-        for definition, extra in ((text + "topk=2\n", ""), (text, "[cost]\ntopk=2\n"))
-    ]
-    np.testing.assert_array_equal(*costs)
+    in_definition = make_net(text + "topk=2\n").forward(make_batch())["cost"]
+    in_parameters = make_net(text, "[cost]\ntopk=2\n").forward(make_batch())["cost"]
+    np.testing.assert_array_equal(in_definition, in_parameters)
 
 
 def test_coefficient_zero_is_only_reported() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from tests.helpers import DATA, between, layer, layer_errors, make_batch, make_n
 SQUARES = layer("cost", "cost.sum2", "rows")
 
 
-def data(**keys: int) -> str:
+def data(**keys: Any) -> str:
     return layer("rows", "data", **keys) + SQUARES
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from convnet.config.keys import Ignored
@@ -34,7 +36,7 @@ def test_types_of_the_dialect() -> None:
 @pytest.mark.parametrize("kind", sorted(LAYER_TYPES.keys() - {"data", "cost.logreg", "cost.sum2"}))
 def test_gpu_numbers_are_accepted(kind: str) -> None:
     """Files for several devices run on one."""
-    keys = {
+    required: dict[str, dict[str, Any]] = {
         "conv": {"channels": 2, "filters": 1, "filterSize": 1},
         "local": {"channels": 2, "filters": 1, "filterSize": 1},
         "fc": {"outputs": 2},
@@ -42,7 +44,8 @@ def test_gpu_numbers_are_accepted(kind: str) -> None:
         "rnorm": {"channels": 2, "size": 2},
         "cmrnorm": {"channels": 2, "size": 2},
         "neuron": {"neuron": "relu"},
-    }.get(kind, {})
+    }
+    keys = required.get(kind, {})
     inputs = "data,data" if kind == "eltmax" else "data"
     text = layer("data", "data", dataIdx=0) + layer("top", kind, inputs, gpu="0,1", **keys)
     assert "top" in make_graph(text + layer("cost", "cost.sum2", "top"))
