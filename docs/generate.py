@@ -183,16 +183,16 @@ def _on_resume(once: bool, saved: bool) -> str:
 
 
 def mnist_table() -> str:
-    return text_block(report.layer_table(_mnist_graph()))
+    return text_block(report.layer_table(mnist_graph()))
 
 
 def mnist_plan() -> str:
     """The beginning and the end of the plan of a training step."""
-    lines = str(record(_mnist_graph(), TRAIN, 128).program).splitlines()
+    lines = str(record(mnist_graph(), TRAIN, 128).program).splitlines()
     return text_block("\n".join([*lines[:18], " ...", *lines[-3:]]))
 
 
-def _mnist_graph() -> dict[str, Layer]:
+def mnist_graph() -> dict[str, Layer]:
     names = ("layers-mnist-quick.cfg", "layer-params-mnist-quick.cfg")
     definition, parameters = (ROOT / "layers" / name for name in names)
     return read_graph(definition, parameters, [(1, 28, 28), (1, 1, 1)])

@@ -4,7 +4,7 @@ import pytest
 
 from convnet.layer_types.base import TRAIN
 from convnet.recording import record
-from docs.generate import _mnist_graph, regenerate
+from docs.generate import mnist_graph, regenerate
 from tests.docs.pages import PAGES, ROOT
 
 
@@ -56,6 +56,6 @@ def test_no_gpu_backend_is_said_where_readers_begin():
 
 
 def test_plan_shares_memory_as_the_architecture_page_says():
-    recording = record(_mnist_graph(), TRAIN, 128)
+    recording = record(mnist_graph(), TRAIN, 128)
     owner, gradients = recording.program.owner, recording.gradients
     assert owner(gradients["fc128"].storage) is owner(gradients["drop"].storage)
