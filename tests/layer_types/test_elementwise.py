@@ -28,9 +28,11 @@ MASKED = Mode("masked", train=True, backward=True, all_gradients=True)
 @pytest.mark.parametrize("neuron", NEURONS, ids=str)
 def test_neuron_after_a_layer(neuron: Neuron) -> None:
     """Its own layer in the graph, and in the program part of the convolution where it can be."""
-    # Where most neurons are neither flat nor undefined.
-    bias = {"sqrt": 2, "log": 2, "brelu": 0.7}.get(neuron.kind, 0.1)
-    top = layer("top", "fc", "below", outputs=6, initW=0.03, initB=bias, neuron=neuron)
+    if neuron.kind in ("sqrt", "log"):  # of positive numbers only
+        top = layer("positive", "neuron", "below", neuron="logistic")
+        top += layer("top", "eltsum", "positive", neuron=neuron)
+    else:
+        top = layer("top", "fc", "below", outputs=6, neuron=neuron)
     net = make_net(between(top))
     assert net.graph["top_neuron"].inputs == (net.graph["top"],)
     assert net.graph["scores"].inputs == (net.graph["top_neuron"],)
