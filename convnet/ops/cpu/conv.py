@@ -81,8 +81,7 @@ def fprop(
 ) -> None:
     """acts = clamp(conv(images, filters) + biases); biases (F, 1) or (F, P*Q)."""
     (plan,) = _plans(g, False, images.shape[3], get_num_threads())
-    panels = _panels(plan.groups, plan.outputs, plan.weights.size)
-    pack_filters(filters.reshape(-1), g.group_filters, plan.weights, 1, plan.outputs, panels)
+    panels = _panels(plan, filters, g.group_filters, 1)
     _correlate(plan, images, panels, biases, low, high, acts, add, _scratch(plan))
 
 
@@ -90,11 +89,7 @@ def dgrad(g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: 
     """images_grad = the gradient into the images."""
     biases = np.zeros((g.channels, 1), np.float32)
     for plan in _plans(g, True, acts_grad.shape[3], get_num_threads()):
-        panels = _panels(plan.groups, plan.outputs, plan.weights.size)
-        channel_step = g.filter_size**2 * g.filters
-        pack_filters(
-            filters.reshape(-1), g.group_filters, plan.weights, channel_step, plan.outputs, panels
-        )
+        panels = _panels(plan, filters, g.group_filters, g.filter_size**2 * g.filters)
         _correlate(
             plan, acts_grad, panels, biases, -INFINITY, INFINITY, images_grad, add, _scratch(plan)
         )
@@ -117,7 +112,7 @@ def wgrad(g: Window, images: Array, acts_grad: Array, filters_grad: Array, add: 
         (get_num_threads(), -(-g.group_filters // FILTERS) * FILTERS * steps.size), np.float32
     )
     _wgrad(plan, images, acts_grad, taps, steps, parts, _scratch(plan), panels)
-    _add_parts(parts, filters_grad, add)
+    _add_parts(parts.reshape(len(parts), -1), filters_grad.reshape(-1), add)
 
 
 def _sides(g: Window, size: int, outputs: int, backward: bool) -> list[_Side]:
@@ -184,9 +179,14 @@ def _plan(g: Window, y: _Side, x: _Side, backward: bool, bands: float) -> _Corre
     )
 
 
-def _panels(groups: int, outputs: int, taps: int) -> Array:
-    tiles = -(-outputs // ROWS)
-    return aligned(groups * tiles * taps * ROWS).reshape(groups, tiles, taps * ROWS)
+def _panels(plan: _Correlation, filters: Array, group_step: int, step: int) -> Array:
+    """The filters packed for the micro-kernel; `step` apart are the weights of two outputs."""
+    tiles = plan.groups * -(-plan.outputs // ROWS)
+    panels = aligned(tiles * plan.weights.size * ROWS)
+    pack_filters(
+        filters.reshape(-1), plan.groups, group_step, plan.weights, step, plan.outputs, panels
+    )
+    return panels
 
 
 def _scratch(plan: _Correlation) -> Array:
@@ -208,7 +208,7 @@ def _correlate(
     add: bool,
     scratch: Array,
 ) -> None:
-    threads = scratch.shape[0]
+    threads, tiles = scratch.shape[0], -(-plan.outputs // ROWS)
     _, H, W, N = target.shape
     flat = target.reshape(-1)
     bands = -(-plan.rows // plan.band)
@@ -222,17 +222,19 @@ def _correlate(
             top = task // plan.groups % bands * plan.band
             first = task // plan.groups // bands * LANES
             pack_window(
-                source[group * plan.channels : (group + 1) * plan.channels],
+                source,
+                group * plan.channels,
+                plan.channels,
                 plan.source_top + top * plan.step,
-                plan.source_left,
                 plan.packed_rows,
+                plan.source_left,
                 plan.packed_columns,
                 first,
                 packed,
             )
             pixels = min(plan.band, plan.rows - top) * plan.columns
-            for tile in range(panels.shape[1]):
-                panel = panels[group, tile]
+            for tile in range(tiles):
+                panel = (group * tiles + tile) * plan.offsets.size * ROWS
                 first_output = group * plan.outputs + tile * ROWS
                 last_output = min(first_output + ROWS, (group + 1) * plan.outputs)
                 for pixel in range(0, pixels, FPROP_COLUMNS):
@@ -243,7 +245,7 @@ def _correlate(
                         places[j] = h * W + w
                         for f in range(first_output, last_output):
                             prefetch(flat, (f * H * W + places[j]) * N + first)
-                    fprop_tile(panel, 0, packed, plan.starts, pixel, plan.offsets, sums)
+                    fprop_tile(panels, panel, packed, plan.starts, pixel, plan.offsets, sums)
                     for j in range(last):
                         for f in range(first_output, last_output):
                             store_sums(
@@ -290,18 +292,22 @@ def _wgrad(
                 top, first = task % bands * plan.band, task // bands * LANES
                 for group in range(plan.groups):
                     pack_window(
-                        images[group * plan.channels : (group + 1) * plan.channels],
+                        images,
+                        group * plan.channels,
+                        plan.channels,
                         plan.source_top + top * plan.step,
-                        plan.source_left,
                         plan.packed_rows,
+                        plan.source_left,
                         plan.packed_columns,
                         first,
                         packed,
                     )
-                    grads = acts_grad[group * plan.outputs : (group + 1) * plan.outputs]
                     for row in range(min(plan.band, P - top)):
                         # One column more, zero, keeps rows apart in the cache.
-                        pack_window(grads, top + row, 0, 1, Q + 1, first, rows)
+                        filter_ = group * plan.outputs
+                        pack_window(
+                            acts_grad, filter_, plan.outputs, top + row, 1, 0, Q + 1, first, rows
+                        )
                         turn_grads(rows, (Q + 1) * LANES, plan.outputs, length, panel)
                         shifted = packed[row * plan.step * plan.packed_columns * LANES :]
                         for k in range(0, plan.outputs, FILTERS):
@@ -315,8 +321,9 @@ def _wgrad(
 
 @parallel
 def _add_parts(parts: Array, total: Array, add: bool) -> None:
-    for t in prange(total.shape[0]):
-        if not add:
-            total[t] = ZERO
+    """total = sum of parts, (parts, size)."""
+    for i in prange(total.size):
+        result = total[i] if add else ZERO
         for part in range(parts.shape[0]):
-            total[t] += parts[part, t]
+            result += parts[part, i]
+        total[i] = result

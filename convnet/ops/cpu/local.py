@@ -14,7 +14,7 @@ from numba import get_num_threads, prange
 
 from convnet.geometry import Window
 from convnet.ops.base import Array
-from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, aligned, parallel, serial
+from convnet.ops.cpu.jit import INFINITY, LANES, aligned, parallel, serial
 from convnet.ops.cpu.tiles import (
     FILTERS,
     pack_lanes,
@@ -157,15 +157,14 @@ def _dgrad_rows(z: _Sizes, pixel: int, group: int, weights: Array, sources: Arra
 
 
 @serial
-def _pack_rows(source: Array, rows: Array, packed: Array) -> None:
-    """Packs rows of `source`, taken as (.., N)."""
-    flat = source.reshape(-1, source.shape[3])
+def _pack_rows(source: Array, rows: Array, width: int, packed: Array) -> None:
+    """Packs rows of `source`, taken as (.., N), one after another; -1 stands for zeros."""
+    N = source.shape[3]
+    flat = source.reshape(-1)
     for r in range(rows.size):
-        if rows[r] < 0:
-            packed[r] = ZERO
-        else:
-            for first in range(0, packed.shape[1], LANES):
-                pack_lanes(flat[rows[r]], first, packed[r], first)
+        for first in range(0, width, LANES):
+            images = N - first if rows[r] >= 0 else 0
+            pack_lanes(flat, rows[r] * N + first, images, packed, r * width + first)
 
 
 @parallel
@@ -189,6 +188,7 @@ def _correlate(
     step = z.K**2 * z.groups * z.F if backward else 1
     offsets = (np.arange(rows) * images).astype(np.int32)
     for thread in prange(threads):
+        packed = scratch[thread].reshape(-1)
         weights, sources = np.empty(rows, np.int64), np.empty(rows, np.int64)
         panel = np.empty(rows * ROWS, np.float32)
         sums = np.empty(ROWS * FPROP_COLUMNS * LANES, np.float32)
@@ -198,12 +198,11 @@ def _correlate(
                 count = _dgrad_rows(z, pixel, group, weights, sources)
             else:
                 count = _fprop_rows(z, pixel, group, weights, sources)
-            packed = scratch[thread, :count]
-            _pack_rows(source, sources[:count], packed)
+            _pack_rows(source, sources[:count], images, packed)
             for tile in range(-(-outputs // ROWS)):
-                pack_weights(filters, 0, weights[:count], step, outputs, tile, panel)
+                pack_weights(filters, 0, weights[:count], step, outputs, tile, panel, 0)
                 for k in range(0, images // LANES, FPROP_COLUMNS):
-                    fprop_tile(panel, 0, packed.reshape(-1), starts, k, offsets[:count], sums)
+                    fprop_tile(panel, 0, packed, starts, k, offsets[:count], sums)
                     for i in range(min(ROWS, outputs - tile * ROWS)):
                         f = group * outputs + tile * ROWS + i
                         bias = biases[f, pixel if biases.shape[1] > 1 else 0]
@@ -236,18 +235,18 @@ def _wgrad(
     taps = (np.arange(rows) * cases).astype(np.int64)
     steps = np.arange(cases).astype(np.int32)
     for thread in prange(threads):
-        packed, panel = scratch[thread], panels[thread]
-        grads = np.empty((z.F, cases), np.float32)
+        packed, panel = scratch[thread].reshape(-1), panels[thread]
+        grads = np.empty(z.F * cases, np.float32)
         weights, sources = np.empty(rows, np.int64), np.empty(rows, np.int64)
         sums = np.empty(ROWS * WGRAD_COLUMNS * LANES, np.float32)
         for task in range(thread, pixels * z.groups, threads):
             pixel, group = task // z.groups, task % z.groups
             count = _fprop_rows(z, pixel, group, weights, sources)
-            _pack_rows(images, sources[:count], packed)
-            _pack_rows(acts_grad, (np.arange(z.F) + group * z.F) * pixels + pixel, grads)
-            turn_grads(grads.reshape(-1), cases, z.F, cases, panel)
+            _pack_rows(images, sources[:count], cases, packed)
+            _pack_rows(acts_grad, (np.arange(z.F) + group * z.F) * pixels + pixel, cases, grads)
+            turn_grads(grads, cases, z.F, cases, panel)
             for k in range(0, z.F, FILTERS):
                 for t in range(0, count, ROWS):
-                    wgrad_tile(panel, k * cases, packed.reshape(-1), taps, t, steps, sums)
+                    wgrad_tile(panel, k * cases, packed, taps, t, steps, sums)
                     place = (pixel * count + t) * z.groups * z.F + group * z.F + k
                     store_grads(sums, count - t, z.F - k, add, filters_grad, place, z.groups * z.F)

@@ -17,63 +17,81 @@ FILTERS = WGRAD_COLUMNS * LANES  # that a tile of weight gradients treats at a t
 
 @serial
 def pack_weights(
-    weights: Array, base: int, rows: Array, step: int, columns: int, tile: int, panel: Array
+    weights: Array,
+    base: int,
+    rows: Array,
+    step: int,
+    columns: int,
+    tile: int,
+    panels: Array,
+    to: int,
 ) -> None:
-    """panel(r, i) = weights[base + rows[r] + column * step] for column i of a tile of ROWS.
+    """panels[to + r * ROWS + i] = weights[base + rows[r] + column * step], flat arrays.
 
-    Zero beyond the last column. All arrays are flat.
+    Here `column` is the i-th of a tile of ROWS columns. Zero beyond the last column.
     """
-    for i in range(ROWS):
-        column = tile * ROWS + i
-        if column < columns:
-            for r in range(rows.size):
-                panel[r * ROWS + i] = weights[base + rows[r] + column * step]
-        else:
-            for r in range(rows.size):
-                panel[r * ROWS + i] = ZERO
+    first = tile * ROWS
+    for r in range(rows.size):
+        for i in range(ROWS):
+            exists = first + i < columns
+            weight = weights[base + rows[r] + (first + i) * step] if exists else ZERO
+            panels[to + r * ROWS + i] = weight
 
 
 @parallel
 def pack_filters(
-    weights: Array, group_step: int, rows: Array, step: int, columns: int, panels: Array
+    weights: Array,
+    groups: int,
+    group_step: int,
+    rows: Array,
+    step: int,
+    columns: int,
+    panels: Array,
 ) -> None:
-    """All panels (groups, tiles, ROWS * rows) of a layer with shared filters."""
-    groups, tiles, _ = panels.shape
+    """All panels (groups, tiles, rows, ROWS) of a layer with shared filters, flat arrays."""
+    tiles = -(-columns // ROWS)
     for k in prange(groups * tiles):
-        group, tile = k // tiles, k % tiles
-        pack_weights(weights, group * group_step, rows, step, columns, tile, panels[group, tile])
+        base, to = k // tiles * group_step, k * rows.size * ROWS
+        pack_weights(weights, base, rows, step, columns, k % tiles, panels, to)
 
 
 @serial
-def pack_lanes(source: Array, first: int, packed: Array, at: int) -> None:
-    """LANES images from `first` of one pixel, source (N,), into packed[at:]; zero beyond N."""
-    if first + LANES <= source.size:
+def pack_lanes(source: Array, at: int, images: int, packed: Array, to: int) -> None:
+    """Packs LANES images, of which `images` exist, the others being zero; flat arrays."""
+    if images >= LANES:
         for lane in range(LANES):
-            packed[at + lane] = source[first + lane]
+            packed[to + lane] = source[at + lane]
     else:
         for lane in range(LANES):
-            packed[at + lane] = source[first + lane] if first + lane < source.size else ZERO
+            packed[to + lane] = source[at + lane] if lane < images else ZERO
 
 
 @serial
 def pack_window(
-    images: Array, top: int, left: int, rows: int, columns: int, first: int, packed: Array
+    images: Array,
+    channel: int,
+    channels: int,
+    top: int,
+    rows: int,
+    left: int,
+    columns: int,
+    first: int,
+    packed: Array,
 ) -> None:
-    """LANES images from `first` of a window, images (C,H,W,N), into (C, rows, columns, LANES).
+    """Packs a window of LANES images, (C,H,W,N) -> (channels, rows, columns, LANES) flat.
 
-    Rows and columns outside the images become zero.
+    Rows and columns outside the images, and images beyond the last, become zero.
     """
-    C, H, W, _ = images.shape
-    at = 0
-    for c in range(C):
+    _, H, W, N = images.shape
+    flat = images.reshape(-1)
+    to = 0
+    for c in range(channel, channel + channels):
         for h in range(top, top + rows):
             for w in range(left, left + columns):
-                if (0 <= h < H) & (0 <= w < W):
-                    pack_lanes(images[c, h, w], first, packed, at)
-                else:
-                    for lane in range(LANES):
-                        packed[at + lane] = ZERO
-                at += LANES
+                inside = (0 <= h < H) & (0 <= w < W)
+                at = ((c * H + h) * W + w) * N + first
+                pack_lanes(flat, at, N - first if inside else 0, packed, to)
+                to += LANES
 
 
 @serial
