@@ -7,7 +7,9 @@ processor only.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,12 @@ LANES = 16 if AVX512 else 8
 
 BLOCK = 4096  # elements that an elementwise kernel treats at a time: 16 KiB, half an L1 cache
 
+SHARED = 1 << 14  # elements of the largest array from which on waking other threads pays
+
+# Idle threads of OpenMP shall sleep. By default they spin, and where other processes want the
+# processor too a training step then takes three times as long. Read when numba loads OpenMP.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # Sums may be reordered, so that they vectorise, but NaN and infinity must come through.
 _OPTIONS: dict[str, Any] = {
     "cache": True,
@@ -38,8 +46,22 @@ _STAMP = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for fil
 
 
 def parallel(function: Callable[..., Any]) -> Any:
-    """Compiles a kernel whose `prange` loops run on all threads."""
-    return _stamped(numba.njit(parallel=True, **_OPTIONS)(function))
+    """Compiles a kernel whose `prange` loops run on all threads, or on one if all is small."""
+    kernel = _stamped(numba.njit(parallel=True, **_OPTIONS)(function))
+
+    @wraps(function)
+    def run(*args: Any) -> None:
+        if any(isinstance(arg, np.ndarray) and arg.size >= SHARED for arg in args):
+            kernel(*args)
+            return
+        threads = numba.get_num_threads()
+        numba.set_num_threads(1)
+        try:
+            kernel(*args)
+        finally:
+            numba.set_num_threads(threads)
+
+    return run
 
 
 def serial(function: Callable[..., Any]) -> Any:
