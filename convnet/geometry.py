@@ -90,6 +90,12 @@ class Window:
                     f"filterSize must be at most the padded image's {side}, "
                     f"{size} + 2*{self.padding}; found filterSize={self.filter_size}"
                 )
+            covered = (self.modules - 1) * self.stride - self.padding + self.filter_size
+            if self.modules and covered < size:
+                raise ShapeError(
+                    f"modulesX={self.modules} windows cover {covered} pixels of the image's "
+                    f"{side}, {size}; leave it out or take more"
+                )
 
     @property
     def out_height(self) -> int:

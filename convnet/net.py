@@ -59,6 +59,7 @@ class Net:
         self.seed = seed
         self._runner = Runner(ops)
         self._recordings: dict[str, Recording] = {}
+        self._steps = 0
         self._last: _Pass | None = None
         self.parameters = {p.name: p for p in graph_parameters(graph)}
         self._keep: set[str] = set()
@@ -257,9 +258,15 @@ class Net:
     def train_step(self, matrices: Matrices, clock: Clock | None = None) -> Costs:
         """Forward, backward and update for one minibatch.
 
+        Args:
+            clock: what learning rates and dropout depend on. Without one, dropout differs from
+                call to call, and learning rates stay where their schedules begin.
+
         Raises:
             NonFiniteError: a cost is NaN or infinite; the weights are left as they were.
         """
+        self._steps += 1
+        clock = clock or Clock(self.seed, minibatch=self._steps)
         costs = self.forward(matrices, TRAIN, clock)
         if not all(np.isfinite(values).all() for values in costs.values()):
             raise NonFiniteError(self.explain_non_finite(matrices, TRAIN, clock))

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from convnet.neurons import IDENT
 from convnet.ops.base import IN_PLACE, Array, Ops
 
 ALIGNMENT = 16  # floats: one cache line
@@ -96,7 +97,7 @@ class Call:
         shown = (
             f"{name}={value}"
             for name, value in self.args.items()
-            if isinstance(value, Buffer) or (name in ("neuron", "add") and value)
+            if isinstance(value, Buffer) or (name == "neuron" and value != IDENT) or value is True
         )
         return f"{self.op:<20} {', '.join(shown)}"
 
@@ -162,6 +163,7 @@ class Program:
         return arena[start : start + size].reshape(shape)
 
     def __str__(self) -> str:
+        """The calls, then the buffers: place in the arena and size, or whose place they take."""
         marks = {index: name for name, index in self.marks.items()}
         lines = []
         for i, call in enumerate(self.calls):
@@ -170,6 +172,12 @@ class Program:
             lines.append(f"{i:4d}  {call}")
         storages = self.kept.union(*(call.storages() for call in self.calls))
         unshared = sum(_length(s, self.batch_size) for s in storages if s.array is None)
+        lines.append("# buffers: place and size in KiB")
+        for storage, offset in sorted(self.offsets.items(), key=lambda item: item[1]):
+            size = 4 * _length(storage, self.batch_size) / 2**10
+            lines.append(f"{4 * offset / 2**10:10.1f} {size:10.1f}  {storage.name}")
+        for storage, owner in self.owners.items():
+            lines.append(f"{'in place of':>21}  {owner.name}: {storage.name}")
         lines.append(
             f"# arena {4 * self.arena_size / 2**20:.1f} MiB for {self.batch_size} images; "
             f"without sharing {4 * unshared / 2**20:.1f} MiB"

@@ -189,7 +189,10 @@ def mnist_table() -> str:
 def mnist_plan() -> str:
     """The beginning and the end of the plan of a training step."""
     lines = str(record(mnist_graph(), TRAIN, 128).program).splitlines()
-    return text_block("\n".join([*lines[:18], " ...", *lines[-3:]]))
+    end = next(i for i, line in enumerate(lines) if line.startswith("# buffers"))
+    return text_block(
+        "\n".join([*lines[:18], " ...", *lines[end - 2 : end + 3], " ...", *lines[-2:]])
+    )
 
 
 def mnist_graph() -> dict[str, Layer]:

@@ -206,6 +206,11 @@ def test_printed_program() -> None:
         "# backward",
         "   2  fc_wgrad             inputs=x(3), acts_grad=z(5), weights_grad=grad(3x5), add=True",
         # x 3000 and y, z 5000 numbers; grad 15; in cache lines of 16
+        "# buffers: place and size in KiB",
+        "       0.0       19.6  y",
+        "      19.6       11.8  x",
+        "      31.3        0.1  grad",
+        "          in place of  y: z",
         "# arena 0.0 MiB for 1000 images; without sharing 0.0 MiB",
     ]
     assert program.arena_size == 3008 + 5008 + 16

@@ -76,8 +76,12 @@ def check_gradients(net: Net, matrices: Matrices, seed: int = 0) -> Iterator[Agr
 
     generator = np.random.default_rng(seed)
     for name, parameter in net.parameters.items():
-        scale = parameter.fan_in**-0.5 if parameter.fan_in else 0.1
-        net.set_weights(name, scale * generator.standard_normal(parameter.shape))
+        noise = generator.standard_normal(parameter.shape)
+        if parameter.fan_in:
+            net.set_weights(name, parameter.fan_in**-0.5 * noise)
+        else:
+            # Biases stay near initB, which keeps the inputs of sqrt and log neurons positive.
+            net.set_weights(name, net.get_weights(name) + 0.1 * noise)
     here = objective()
     net.backward(CHECK, clock)
     gradients = {name: net.gradient(name) for name in net.parameters if net.has_gradient(name)}

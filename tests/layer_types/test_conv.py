@@ -39,7 +39,7 @@ def windows(kind: str, name: str = "top", inputs: str = "below", **keys: Any) ->
         ({"groups": 4, "filters": 1, "padding": 1, "stride": 2}, (4, 3, 4)),
         ({"filterSize": 5}, (3, 1, 3)),
         ({"filterSize": 1}, (3, 5, 7)),
-        ({"modulesX": 2}, (3, 2, 2)),
+        ({"modulesX": 3, "stride": 2}, (3, 3, 3)),  # one window more than needed across 5 rows
         ({"modulesX": 4, "stride": 3}, (3, 4, 4)),  # windows wholly outside the image
         ({"neuron": "tanh[1.5,0.5]"}, (3, 3, 5)),
     ],
@@ -130,6 +130,10 @@ def test_matrix_of_an_earlier_input(kind: str) -> None:
         (
             {"groups": 3},
             "channels must be a multiple of groups; found channels=4, groups=3",
+        ),
+        (
+            {"modulesX": 2},
+            "modulesX=2 windows cover 4 pixels of the image's height, 5; leave it out or take more",
         ),
         (
             {"filterSize": 6},
