@@ -19,7 +19,7 @@ from convnet.checkpoint import (
     save_checkpoint,
 )
 from convnet.config.reader import Source, read_sections
-from convnet.errors import CheckpointError, NonFiniteError, Problems
+from convnet.errors import CheckpointError, NonFiniteError, OptionError, Problems
 from convnet.net import Net
 from convnet.options import Options, merge, require
 from data_providers import registry
@@ -101,6 +101,7 @@ def open_session(given: dict[str, Any]) -> Session:
     shapes = list(test_data.shapes)
     if loaded:
         name = str(find_checkpoint(Path(options.load_file)))
+        _check_minibatches(options, loaded, name)
         _check_definition(options, given, loaded, name)
         checkpoint = replace(
             loaded,
@@ -115,9 +116,6 @@ def open_session(given: dict[str, Any]) -> Session:
             problems=problems,
         )
         definition, parameters, state = checkpoint.definition, checkpoint.parameters, loaded.state
-        if options.mini != loaded.options.get("mini"):
-            # Minibatches of another size: the batch in progress begins anew.
-            state.minibatch, state.partial = 0, {}
     else:
         definition = Source.from_path(layer_file(options, options.layer_def))
         parameters = Source.from_path(layer_file(options, options.layer_params))
@@ -165,6 +163,16 @@ def _check_definition(
         raise CheckpointError(
             f"{name}: holds another net than {path}; leave out --layer-def to go on with the "
             f"net of the checkpoint, or name another run to train the new one"
+        )
+
+
+def _check_minibatches(options: Options, loaded: Checkpoint, name: str) -> None:
+    """Raises: OptionError if --mini would change while a batch is in progress."""
+    state, mini = loaded.state, loaded.options.get("mini")
+    if state.minibatch and options.mini != mini:
+        raise OptionError(
+            f"{name}: saved in the middle of batch {state.epoch}.{state.batch}, in minibatches of "
+            f"{mini}; go on with --mini {mini} up to the next test before it can be changed"
         )
 
 

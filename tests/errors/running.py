@@ -193,6 +193,14 @@ CHECKPOINTS = [
         "resume; it is 5, found 4",
         "leave it out, or train anew",
     ),
+    command(
+        "--load-file=good --mini=5",
+        "good/1.4.safetensors: saved in the middle of batch 1.4, in minibatches of 4; go on with "
+        "--mini 4 up to the next test before it can be changed",
+        "that",
+        "the run was stopped by Ctrl-C",
+        rewrite(lambda tensors, header: header["state"].update(minibatch=1)),
+    ),
 ]
 
 PRODUCTS = [
