@@ -135,9 +135,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def checkpoint_files(directory: Path) -> list[Path]:
-    """The checkpoints of a run, in the order of epoch and batch."""
-    files = [p for p in directory.glob(f"*{SUFFIX}") if not p.name.startswith(".")]
-    return sorted(files, key=lambda p: [int(n) for n in re.findall(r"\d+", p.name)])
+    """The checkpoints of a run, in the order of epoch and batch.
+
+    Other files are none of ours, so saving a run into a folder of data removes nothing there.
+    """
+    found = {p: re.fullmatch(r"(\d+)\.(\d+)", p.stem) for p in directory.glob(f"*{SUFFIX}")}
+    numbers = {p: (int(match[1]), int(match[2])) for p, match in found.items() if match}
+    return sorted(numbers, key=numbers.__getitem__)
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -149,7 +153,7 @@ def find_checkpoint(path: Path) -> Path:
     if path.is_dir():
         files = checkpoint_files(path)
         if not files:
-            raise CheckpointError(f"{path}: no checkpoint (*{SUFFIX}) in this directory")
+            raise CheckpointError(f"{path}: no checkpoint (EPOCH.BATCH{SUFFIX}) in this directory")
         return files[-1]
     if not path.exists():
         raise CheckpointError(f"{path}: no such checkpoint file or run directory")

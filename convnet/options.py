@@ -18,6 +18,7 @@ from convnet.errors import OptionError
 from convnet.version import __version__
 
 MAX_BATCHES = 1_000_000
+MAX_INTEGER = 2**31 - 1
 
 
 def parse_range(text: str) -> list[int]:
@@ -45,13 +46,15 @@ def parse_bool(text: str) -> bool:
 
 
 def integer(minimum: int, text: str) -> int:
-    """Raises: ValueError for text that is no whole number, or one below `minimum`."""
+    """Raises: ValueError for text that is no whole number from `minimum` to MAX_INTEGER."""
     try:
         value = int(text)
     except ValueError:
         raise ValueError(f"expected a whole number; found '{text}'") from None
     if value < minimum:
         raise ValueError(f"expected at least {minimum}; found {value}")
+    if value > MAX_INTEGER:
+        raise ValueError(f"expected at most {MAX_INTEGER}; found {value}")
     return value
 
 
@@ -69,11 +72,14 @@ def parse_devices(text: str) -> list[int]:
 
 
 def parse_float(text: str) -> float:
-    """Raises: ValueError for text that is no number."""
+    """Raises: ValueError for text that is no number, or none of float32."""
     try:
-        return float(text)
+        value = float(text)
+        if abs(value) < 1e38:
+            return value
     except ValueError:
-        raise ValueError(f"expected a number; found '{text}'") from None
+        pass
+    raise ValueError(f"expected a number; found '{text}'")
 
 
 def parse_format(text: str) -> str:

@@ -132,3 +132,17 @@ def test_errors_are_not_argparse_errors():
     with pytest.raises(OptionError) as info:
         parse_options(["--mini", "x"])
     assert not isinstance(info.value, argparse.ArgumentError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--mini=2147483648", "--mini: expected at most 2147483647; found 2147483648; see --help"),
+        ("--scalar-mean=nan", "--scalar-mean: expected a number; found 'nan'; see --help"),
+        ("--scalar-mean=-1e39", "--scalar-mean: expected a number; found '-1e39'; see --help"),
+    ],
+)
+def test_numbers_that_no_run_can_use(arguments, text):
+    with pytest.raises(OptionError) as info:
+        parse_options([arguments])
+    assert str(info.value) == text

@@ -93,7 +93,7 @@ TRAINING = [
     option(
         "out of memory: ...; try a smaller --mini, batches or layers",
         "the first two are the quickest to change",
-        mini=10**12,
+        mini=2 * 10**9,
     ),
 ]
 
@@ -105,7 +105,7 @@ CHECKPOINTS = [
     ),
     command(
         "--load-file=empty",
-        "empty: no checkpoint (*.safetensors) in this directory",
+        "empty: no checkpoint (EPOCH.BATCH.safetensors) in this directory",
         "correct the path",
         "the directory is empty",
         lambda: os.mkdir("empty"),
