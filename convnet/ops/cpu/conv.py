@@ -55,11 +55,11 @@ class _Correlation(NamedTuple):
     outputs: int  # channels of the target
     step: int  # source pixels between target pixels
     spacing: int  # pixels between target pixels
-    top: int  # first target pixel, and the numbers of them
+    top: int  # first target pixel; then how many there are
     left: int
     rows: int
     columns: int
-    source_top: int
+    source_top: int  # source pixel of the first tap of the first target pixel
     source_left: int
     band: int  # target rows that are computed at a time
     packed_rows: int
@@ -80,7 +80,7 @@ def fprop(
     add: bool,
 ) -> None:
     """acts = clamp(conv(images, filters) + biases); biases (F, 1) or (F, P*Q)."""
-    (plan,) = _plans(g, False, images.shape[3], get_num_threads())
+    (plan,) = _plans(g, False, images.shape[3], 2 * get_num_threads())
     panels = _panels(plan, filters, g.group_filters, 1)
     _correlate(plan, images, panels, biases, low, high, acts, add, _scratch(plan))
 
@@ -88,7 +88,7 @@ def fprop(
 def dgrad(g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: bool) -> None:
     """images_grad = the gradient into the images."""
     biases = np.zeros((g.channels, 1), np.float32)
-    for plan in _plans(g, True, acts_grad.shape[3], get_num_threads()):
+    for plan in _plans(g, True, acts_grad.shape[3], 2 * get_num_threads()):
         panels = _panels(plan, filters, g.group_filters, g.filter_size**2 * g.filters)
         _correlate(
             plan, acts_grad, panels, biases, -INFINITY, INFINITY, images_grad, add, _scratch(plan)
@@ -116,6 +116,7 @@ def wgrad(g: Window, images: Array, acts_grad: Array, filters_grad: Array, add: 
 
 
 def _sides(g: Window, size: int, outputs: int, backward: bool) -> list[_Side]:
+    """One dimension of a pass: `size` pixels of the images, `outputs` of the acts."""
     if not backward:
         return [_Side(0, outputs, -g.padding, list(range(g.filter_size)))]
     sides = []
@@ -129,9 +130,10 @@ def _sides(g: Window, size: int, outputs: int, backward: bool) -> list[_Side]:
 
 
 @lru_cache(maxsize=256)
-def _plans(g: Window, backward: bool, cases: int, threads: int) -> tuple[_Correlation, ...]:
+def _plans(g: Window, backward: bool, cases: int, tasks: int) -> tuple[_Correlation, ...]:
+    """The correlations of a pass over `cases` images, in at least `tasks` tasks if possible."""
     return tuple(
-        _plan(g, y, x, backward, 2 * threads / (-(-cases // LANES) * g.groups))
+        _plan(g, y, x, backward, tasks / (-(-cases // LANES) * g.groups))
         for y in _sides(g, g.height, g.out_height, backward)
         for x in _sides(g, g.width, g.out_width, backward)
     )

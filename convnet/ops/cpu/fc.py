@@ -78,10 +78,10 @@ def _sum_rows(
     none = np.zeros_like(biases)
     for first in range(0, depth, DEPTH):
         part = slice(first, min(first + DEPTH, depth))
-        offsets = (np.arange(part.start, part.stop) * width).astype(np.int32)
+        offsets = (np.arange(part.stop - part.start) * width).astype(np.int32)
         last = part.stop == depth
         _sum_part(
-            source.reshape(-1),
+            source[part].reshape(-1),
             starts,
             offsets,
             weights.reshape(-1),
