@@ -1,0 +1,55 @@
+"""The nets in layers/: their sizes are the published ones, and their gradients are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convnet.api import make_ops, read_graph
+from convnet.graph import Graph
+from convnet.net import Net
+from convnet.recording import graph_parameters
+from convnet.train.gradcheck import check_gradients
+
+LAYERS = Path(__file__).parents[1] / "layers"
+
+# Name, input shape, weights and biases. Those of the CIFAR-10 nets are cuda-convnet's.
+NETS = [
+    ("mnist-quick", (1, 28, 28), 215_370),
+    ("cifar10-80sec", (3, 32, 32), 145_578),
+    ("cifar10-18pct", (3, 32, 32), 89_578),
+    ("cifar10-13pct", (3, 24, 24), 1_116_490),
+    ("cifar10-11pct", (3, 24, 24), 2_112_970),
+]
+
+
+def graph(name: str, shape: tuple[int, int, int]) -> Graph:
+    return read_graph(
+        LAYERS / f"layers-{name}.cfg",
+        LAYERS / f"layer-params-{name}.cfg",
+        [shape, (1, 1, 1)],
+    )
+
+
+def test_every_shipped_net_is_listed() -> None:
+    files = {path.name for path in LAYERS.glob("*.cfg")}
+    assert files == {f"{kind}-{n}.cfg" for n, _, _ in NETS for kind in ("layers", "layer-params")}
+
+
+@pytest.mark.parametrize(("name", "shape", "parameters"), NETS)
+def test_number_of_parameters(name: str, shape: tuple[int, int, int], parameters: int) -> None:
+    sizes = [np.prod(p.shape) for p in graph_parameters(graph(name, shape))]
+    assert sum(sizes) == parameters
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "shape", "parameters"), NETS)
+def test_gradients(name: str, shape: tuple[int, int, int], parameters: int) -> None:
+    net = Net(graph(name, shape), make_ops("reference"), batch_size=2)
+    generator = np.random.default_rng(0)
+    images = generator.random((int(np.prod(shape)), 2), np.float32)
+    results = list(check_gradients(net, [images, np.array([[3, 7]], np.float32)]))
+    assert len(results) == len(net.parameters)
+    assert [r for r in results if not r.passed] == []
