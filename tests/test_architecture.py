@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "geometry": "errors",
     "config": "errors neurons",
     "ops": "errors geometry neurons",
-    "plan": "ops",
+    "plan": "neurons ops",
     "layer_types": "config errors geometry neurons ops plan",
     "graph": "config errors geometry layer_types",
     "recording": "graph layer_types ops plan",

@@ -13,7 +13,7 @@ import time
 import torch
 from torch import nn
 
-RATE, MOMENTUM, CLASSES = 0.001, 0.9, 10
+RATE, MOMENTUM, DECAY, CLASSES = 0.001, 0.9, 0.004, 10
 
 
 def main() -> None:
@@ -31,14 +31,16 @@ def main() -> None:
         nn.ReLU(),
         nn.AvgPool2d(3, 2, ceil_mode=True),
         nn.Flatten(),
-        nn.Linear(64 * 4 * 4, CLASSES),
+        nn.Linear(64 * 4 * 4, 64),
+        nn.ReLU(),
+        nn.Linear(64, CLASSES),
     )
     images = torch.randn(batch, 3, 32, 32)
     labels = torch.randint(CLASSES, (batch,))
     if layout == "channels-last":
         net = net.to(memory_format=torch.channels_last)
         images = images.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.SGD(net.parameters(), lr=RATE, momentum=MOMENTUM)
+    optimiser = torch.optim.SGD(net.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
 
     print(torch.__version__, flush=True)
     for _ in sys.stdin:

@@ -33,7 +33,7 @@ CASES = {
     "as large as the image": (Window(3, 4, 4, 6, 4), 7),
     "as large as the padded image": (Window(2, 3, 3, 3, 5, padding=1), 7),
     "given number of windows": (Window(2, 5, 6, 3, 3, padding=1, modules=9), 7),
-    "windows that miss the last pixels": (Window(2, 7, 6, 3, 2, stride=2, modules=2), 7),
+    "one pixel of padding unseen": (Window(2, 7, 6, 3, 2, padding=1, stride=2, modules=4), 7),
     "wide groups": (Window(32, 3, 4, 48, 3, padding=1, groups=2), 16),
     "larger than a tile": (Window(70, 2, 3, 70, 3, padding=1), 130),
 }
