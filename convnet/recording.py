@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from convnet.graph import Graph
-from convnet.layer_types.base import CHECK, TRAIN, Backward, Grad, Layer, Mode, Parameter
-from convnet.layer_types.cost import CostLayer
+from convnet.layer_types.base import CHECK, TEST, TRAIN, Backward, Grad, Layer, Mode, Parameter
+from convnet.layer_types.cost import CostLayer, LogregCost
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
 from convnet.plan import Buffer, Program, Recorder, RunValue, compile_program, new_buffer
@@ -32,7 +32,7 @@ def record(graph: Graph, mode: Mode, batch_size: int, keep: Iterable[str] = ()) 
 
     Args:
         keep: layers whose output and gradient, and matrices whose gradient, can be read
-            afterwards. In CHECK mode those of all matrices can.
+            afterwards. In CHECK mode those of all matrices can, in TEST mode the predictions.
     """
     recorder = Recorder()
     ops = recorder.as_ops()
@@ -62,6 +62,9 @@ def record(graph: Graph, mode: Mode, batch_size: int, keep: Iterable[str] = ()) 
             _record_update(ops, parameter, batch_size)
 
     kept = [outputs[n] for n, layer in graph.items() if isinstance(layer, DataLayer) or n in keep]
+    if mode is TEST:
+        costs = [layer for layer in graph.values() if isinstance(layer, LogregCost)]
+        kept += [outputs[cost.inputs[1].name] for cost in costs]
     kept += [layer.values_buffer for layer in graph.values() if isinstance(layer, CostLayer)]
     readable = {*keep, *matrices} if mode is CHECK else set(keep)
     kept += [gradient for name, gradient in gradients.items() if name in readable]

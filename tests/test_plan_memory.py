@@ -28,7 +28,7 @@ from convnet.plan import (
 )
 from convnet.recording import record
 from convnet.runner import Runner
-from tests.helpers import EVERYTHING, between, layer, make_batch, make_net
+from tests.helpers import CLASSES, EVERYTHING, between, layer, make_batch, make_net
 
 LAYERS = Path(__file__).parent.parent / "layers"
 
@@ -240,5 +240,5 @@ def test_two_buffers_serve_a_long_chain() -> None:
         for below, name in zip(["below", *names], [*names, "top"], strict=True)
     )
     program = make_net(between(layers)).recording(TEST).program
-    data = 4 * (70 + 1) + 3  # images, labels and the values of the cost
-    assert program.arena_size <= data + 3 * plan.ALIGNMENT + 2 * 4 * 160
+    data = 4 * (70 + 1 + CLASSES) + 3  # images, labels, predictions and the values of the cost
+    assert program.arena_size <= data + 4 * plan.ALIGNMENT + 2 * 4 * 160

@@ -56,11 +56,8 @@ def start(given: dict[str, Any]) -> None:
         net.keep(options.write_features)
         write_features(session)
         return
-    if session.test_data.num_views > 1:
-        costs = logreg_costs(net.graph)
-        if not costs:
-            raise OptionError("--multiview-test needs a cost.logreg layer; the net has none")
-        net.keep(*(cost.inputs[1].name for cost in costs))
+    if session.test_data.num_views > 1 and not logreg_costs(net.graph):
+        raise OptionError("--multiview-test needs a cost.logreg layer; the net has none")
     if options.test_only:
         test_only(session)
         return
