@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from convnet.api import read_graph
 from convnet.checkpoint import Checkpoint, Outputs, load_checkpoint, write_atomically
-from convnet.errors import ConvnetError
+from convnet.errors import CheckpointError, ConvnetError
+from convnet.layer_types.base import Parameter
 from convnet.layer_types.conv import ConvLayer
 from convnet.layer_types.cost import CostLayer
 from convnet.layer_types.data import DataLayer
@@ -51,16 +52,16 @@ def draw_run(checkpoint_path: Path, out: Path) -> str:
         ),
         None,
     )
-    # The first cost that reports an error; else what it minimises.
-    cost = next(layer for layer in graph.values() if isinstance(layer, CostLayer))
+    # The first cost that reports an error beside what it minimises; else the first.
+    costs = [layer for layer in graph.values() if isinstance(layer, CostLayer)]
+    cost = max(costs, key=lambda cost: len(cost.value_names) > 1)
     index = 1 if len(cost.value_names) > 1 else 0
     with matplotlib.rc_context({"svg.hashsalt": "convnet"}):
         figure = Figure(figsize=(11, 4.5) if first else (6.5, 4.5), layout="constrained")
         axes = figure.subplots(1, 2 if first else 1, squeeze=False)[0]
         result = _draw_curves(axes[0], checkpoint, cost.name, index, cost.value_names[index])
         if first:
-            weights = checkpoint.weights[first.weights[0].name]
-            _draw_filters(axes[1], weights, first)
+            _draw_filters(axes[1], _weights(checkpoint, first.weights[0], checkpoint_path), first)
         content = BytesIO()
         figure.savefig(content, format=out.suffix[1:].lower(), dpi=120)
     try:
@@ -72,15 +73,17 @@ def draw_run(checkpoint_path: Path, out: Path) -> str:
 
 def _draw_curves(axes: Axes, checkpoint: Checkpoint, cost: str, index: int, name: str) -> str:
     state, options = checkpoint.state, checkpoint.options
-    per_epoch = max(1, len(options["train_range"]))
+    per_epoch = max(1, len(options.get("train_range", [])))
     train = _values(state.train_outputs, cost, index)
     test = _values(state.test_outputs, cost, index)
     axes.plot(np.arange(1, len(train) + 1) / per_epoch, train, color="0.6", lw=1, label="training")
     # Tests come after every test_freq batches, and after the last.
-    times = np.minimum(np.arange(1, len(test) + 1) * options["test_freq"], max(1, len(train)))
+    times = np.minimum(
+        np.arange(1, len(test) + 1) * options.get("test_freq", 1), max(1, len(train))
+    )
     axes.plot(times / per_epoch, test, color="tab:red", marker=".", label="test")
     result = f"{cost}: {name} {test[-1]:.4f} on the last test" if test else "not tested yet"
-    axes.set_title(result)
+    axes.set_title(result, parse_math=False)
     axes.set_xlabel("epoch")
     axes.set_ylabel(name)
     axes.set_ylim(bottom=0)
@@ -90,7 +93,19 @@ def _draw_curves(axes: Axes, checkpoint: Checkpoint, cost: str, index: int, name
 
 
 def _values(outputs: Outputs, cost: str, index: int) -> list[float]:
-    return [costs[cost][index] / cases for costs, cases in outputs if cost in costs]
+    found = [(costs.get(cost, []), cases) for costs, cases in outputs]
+    return [values[index] / cases for values, cases in found if len(values) > index]
+
+
+def _weights(checkpoint: Checkpoint, parameter: Parameter, path: Path) -> np.ndarray:
+    """Raises: CheckpointError if the checkpoint lacks the matrix, or has another shape."""
+    weights = checkpoint.weights.get(parameter.name)
+    if weights is None or weights.shape != parameter.shape:
+        found = "none" if weights is None else weights.shape
+        raise CheckpointError(
+            f"{path}: '{parameter.name}' must have shape {parameter.shape}; found {found}"
+        )
+    return weights
 
 
 def _draw_filters(axes: Axes, weights: np.ndarray, layer: ConvLayer) -> None:
@@ -110,5 +125,5 @@ def _draw_filters(axes: Axes, weights: np.ndarray, layer: ConvLayer) -> None:
         y, x = i // columns * cell, i % columns * cell
         sheet[y : y + g.filter_size, x : x + g.filter_size] = picture
     axes.imshow(sheet, interpolation="nearest")
-    axes.set_title(f"filters of {layer.name}")
+    axes.set_title(f"filters of {layer.name}", parse_math=False)
     axes.axis("off")
