@@ -115,6 +115,7 @@ def open_session(given: dict[str, Any]) -> Session:
             data_shapes=shapes,
             problems=problems,
         )
+        _check_outputs(net, loaded.state, name)
         definition, parameters, state = checkpoint.definition, checkpoint.parameters, loaded.state
     else:
         definition = Source.from_path(layer_file(options, options.layer_def))
@@ -174,6 +175,18 @@ def _check_minibatches(options: Options, loaded: Checkpoint, name: str) -> None:
             f"{name}: saved in the middle of batch {state.epoch}.{state.batch}, in minibatches of "
             f"{mini}; go on with --mini {mini} up to the next test before it can be changed"
         )
+
+
+def _check_outputs(net: Net, state: TrainingState, name: str) -> None:
+    """Raises: CheckpointError if the costs so far are not of this net's cost layers."""
+    lengths = {cost.name: len(cost.value_names) for cost in net.costs}
+    for costs, _ in [(state.partial, 0), *state.train_outputs, *state.test_outputs]:
+        for cost, values in costs.items():
+            if len(values) != lengths.get(cost):
+                raise CheckpointError(
+                    f"{name}: holds {len(values)} values of cost '{cost}'; expected "
+                    f"{lengths.get(cost, 'no such cost')}; name another one"
+                )
 
 
 def _layers(definition: Source) -> list[tuple[str, dict[str, str]]]:

@@ -201,6 +201,13 @@ CHECKPOINTS = [
         "the run was stopped by Ctrl-C",
         rewrite(lambda tensors, header: header["state"].update(minibatch=1)),
     ),
+    command(
+        "--load-file=good",
+        "good/1.4.safetensors: holds 1 values of cost 'logprob'; expected 3; name another one",
+        "an older checkpoint, if some were kept",
+        "the costs in it were replaced",
+        rewrite(lambda tensors, header: header["state"].update(partial={"logprob": [1.0]})),
+    ),
 ]
 
 PRODUCTS = [
