@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convnet import report
-from convnet.errors import ConvnetError, OptionError, Problems
+from convnet.errors import ConfigError, ConvnetError, Problems
 from convnet.options import (
     checked,
     make_parser,
@@ -62,6 +62,10 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+# What `check` tries where the shape of the images is not given.
+COMMON_SHAPES = [[(channels, side, side)] for channels in (3, 1) for side in (32, 24, 28, 224)]
+
+
 def check(arguments: Sequence[str]) -> int:
     """Prints the layer table of a pair of layer files, or what is wrong with them."""
     from convnet.api import read_graph
@@ -74,24 +78,37 @@ def check(arguments: Sequence[str]) -> int:
         type=checked(parse_shapes),
         default=[],
         metavar="CxHxW",
-        help="of matrix 0 of the data, e.g. 3x32x32; further matrices after commas [1x1x1]",
+        help="of matrix 0 of the data, e.g. 3x32x32; further matrices after commas [1x1x1]; "
+        "without it common sizes of pictures are tried",
     )
     parser.add_argument(
         "--lenient", choices=("0", "1"), default="0", help="unknown keys are warnings"
     )
     args = parser.parse_args(arguments)
-    # Labels and the like: matrices that are not named have one number per image.
-    shapes = [*args.input_shape, *[(1, 1, 1)] * 16]
-    if not args.input_shape:
-        raise OptionError("missing --input-shape, the shape of the images, e.g. 3x32x32")
-    problems = Problems()
-    graph = read_graph(
-        args.layer_def, args.layer_params, shapes, lenient=args.lenient == "1", problems=problems
-    )
-    for warning in problems.warnings:
-        report.text(f"warning: {warning}")
-    report.text(report.layer_table(graph))
-    return 0
+    refusals = []
+    for images in [args.input_shape] if args.input_shape else COMMON_SHAPES:
+        problems = Problems()
+        # Labels and the like: matrices that are not named have one number per image.
+        shapes = [*images, *[(1, 1, 1)] * 16]
+        try:
+            graph = read_graph(
+                args.layer_def,
+                args.layer_params,
+                shapes,
+                lenient=args.lenient == "1",
+                problems=problems,
+            )
+        except ConfigError as error:
+            refusals.append(error)
+            continue
+        for warning in problems.warnings:
+            report.text(f"warning: {warning}")
+        if not args.input_shape:
+            size = "x".join(map(str, images[0]))
+            report.text(f"note: images taken to be {size}; name another --input-shape")
+        report.text(report.layer_table(graph))
+        return 0
+    raise refusals[0]
 
 
 def data(arguments: Sequence[str]) -> int:

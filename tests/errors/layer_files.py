@@ -179,11 +179,6 @@ LAYER_FILES = [
         "give it",
     ),
     command(
-        "check --layer-def=layers.cfg",
-        "missing --input-shape, the shape of the images, e.g. 3x32x32",
-        "give it",
-    ),
-    command(
         "check --layer-def=layers.cfg --input-shape=32x32",
         "--input-shape: expected channels x height x width such as 3x32x32; found '32x32'" + SEE,
         "correct it",
