@@ -236,4 +236,9 @@ def run_directory(options: Options, given: dict[str, Any]) -> Path:
     if options.load_file:
         path = Path(options.load_file)
         return path if path.is_dir() else path.parent
-    return Path(options.save_path) / time.strftime("ConvNet__%Y-%m-%d_%H.%M.%S")
+    dated = Path(options.save_path) / time.strftime("ConvNet__%Y-%m-%d_%H.%M.%S")
+    directory, number = dated, 1
+    while directory.exists():  # of a run that began in the same second
+        number += 1
+        directory = dated.with_name(f"{dated.name}-{number}")
+    return directory

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from convnet import cli
+from convnet.options import Options
+from convnet.train import session
 from tests.train.helpers import CASES, Workplace, as_arguments
 
 NUMBER = r"\d+\.\d{6}"
@@ -213,3 +215,11 @@ def test_unknown_keys_are_warnings_if_lenient(place, capsys):
     assert lines[0].startswith(f"warning: {definition}:")
     assert cli.main(as_arguments({"load_file": place.root / "lenient", "epochs": 2})) == 0
     assert cli.main(as_arguments({"load_file": place.root / "lenient", "lenient": 0})) == 1
+
+
+def test_runs_of_the_same_second_have_directories_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(session.time, "strftime", lambda form: "ConvNet__now")
+    (tmp_path / "ConvNet__now").mkdir()
+    (tmp_path / "ConvNet__now-2").mkdir()
+    options = Options(save_path=str(tmp_path))
+    assert session.run_directory(options, {}) == tmp_path / "ConvNet__now-3"
