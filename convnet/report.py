@@ -29,7 +29,8 @@ from convnet.geometry import Shape
 from convnet.graph import Graph
 from convnet.layer_types.base import Layer
 from convnet.layer_types.cost import CostLayer
-from convnet.options import FIELDS, Options, option_name
+from convnet.options import FIELDS, Options, option_name, parse_range
+from data_providers.base import number_ranges
 
 RULE = "=" * 25
 CONSOLE = Console()
@@ -66,13 +67,13 @@ def layer_table(graph: Graph) -> str:
     """A row per layer: name, type, inputs, output shape, parameters, multiply-adds, bytes."""
     header = ("layer", "type", "inputs", "output", "parameters", "mult-adds", "bytes")
     rows: list[tuple[str, ...]] = [header]
-    totals = np.zeros(3, np.int64)
+    totals = [0, 0, 0]  # plain integers: a large net overflows those of numpy
     for layer in graph.values():
         parameters = sum(
             rows * columns for rows, columns in (p.shape for p in layer.own_parameters)
         )
-        numbers = np.array([parameters, layer.multiply_adds, 4 * layer.shape.size])
-        totals += numbers
+        numbers = [parameters, layer.multiply_adds, 4 * layer.shape.size]
+        totals = [total + n for total, n in zip(totals, numbers, strict=True)]
         output = "-" if isinstance(layer, CostLayer) else str(layer.shape)
         inputs = ",".join(i.name for i in layer.inputs)
         rows.append((layer.name, layer.type_name, inputs, output, *(f"{n:,}" for n in numbers)))
@@ -98,20 +99,15 @@ def option_table(options: Options) -> str:
         default = f.default_factory() if callable(f.default_factory) else f.default
         if isinstance(value, bool):
             shown = str(int(value))
+        elif f.metadata["parse"] is parse_range:
+            shown = number_ranges(value)
         elif isinstance(value, list):
-            shown = range_text(value)
+            shown = ",".join(map(str, value))
         else:
             shown = str(value)
         mark = " [DEFAULT]" if value == default else ""
         lines.append(f"{option_name(name):<17} {f.metadata['help']}: {shown}{mark}")
     return "\n".join(lines)
-
-
-def range_text(numbers: Sequence[int]) -> str:
-    """1-5 for [1, 2, 3, 4, 5]."""
-    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]}-{numbers[-1]}"
-    return ",".join(map(str, numbers))
 
 
 def weight_statistics(state: Mapping[str, np.ndarray], graph: Graph) -> Iterable[str]:

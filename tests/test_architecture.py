@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "checkpoint": "config errors options",
     "api": "checkpoint config errors geometry graph layer_types net ops",
     "__init__": "api errors net plan version",
-    "report": "errors geometry graph layer_types options",
+    "report": "errors geometry graph layer_types options data_providers",
     "show": "api checkpoint errors layer_types",
     "train": "api checkpoint config errors graph layer_types net options plan report "
     "data_providers",

@@ -8,12 +8,14 @@ import struct
 import subprocess
 import sys
 import termios
+from types import SimpleNamespace
 
 import pytest
 
 from convnet import report
 from convnet.errors import ConvnetError
-from convnet.options import FIELDS, Options, option_name
+from convnet.geometry import Shape
+from convnet.options import FIELDS, Options, option_name, parse_range
 from tests.train.helpers import Workplace
 
 
@@ -23,11 +25,29 @@ def test_costs():
     )
 
 
-@pytest.mark.parametrize(
-    ("numbers", "text"), [([1, 2, 3], "1-3"), ([0, 1], "0,1"), ([4], "4"), ([], "")]
-)
-def test_ranges(numbers, text):
-    assert report.range_text(numbers) == text
+@pytest.mark.parametrize("text", ["1-2", "1-3", "4"])
+def test_ranges_are_shown_as_they_are_given(text):
+    table = report.option_table(Options(train_range=parse_range(text)))
+    assert f"--train-range     batches to train on, e.g. 1-5: {text}\n" in table
+
+
+def test_devices_are_shown_as_they_are_given():
+    (line,) = [x for x in report.option_table(Options(gpu=[0, 1])).splitlines() if "--gpu" in x]
+    assert line.endswith(": 0,1")
+
+
+def test_the_table_of_a_huge_net():
+    outputs = 10**20  # 4 x 10**20 bytes are more than 64 bits can count
+    row = SimpleNamespace(
+        name="big",
+        type_name="fc",
+        inputs=[],
+        own_parameters=[SimpleNamespace(shape=(3, outputs))],
+        multiply_adds=3 * outputs,
+        shape=Shape(outputs),
+    )
+    table = report.layer_table({"big": row})
+    assert f"{4 * outputs:,}" in table.splitlines()[2]
 
 
 def test_option_table():
