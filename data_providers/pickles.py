@@ -12,7 +12,6 @@ import io
 import math
 import pickle
 import pickletools
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,8 +154,8 @@ class _PlainUnpickler(pickle.Unpickler):
     def _set(self, items: list[Any]) -> set[Any]:
         return set(items)
 
-    def _ordered_dict(self, items: list[Any] | tuple[Any, ...] = ()) -> OrderedDict[Any, Any]:
-        return OrderedDict(items)
+    def _ordered_dict(self, items: list[Any] | tuple[Any, ...] = ()) -> dict[Any, Any]:
+        return dict(items)  # a pickle can set attributes, so methods, of an OrderedDict
 
 
 class _Arrays:

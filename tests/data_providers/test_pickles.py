@@ -52,6 +52,7 @@ def test_plain_containers_and_numpy_scalars():
     for protocol in (0, 2, 5):
         read = parse_pickle(pickle.dumps(thing, protocol), "p")
         assert read == thing
+        assert type(read["o"]) is dict
         assert read["again"] is read["o"]["k"]
 
 
@@ -107,6 +108,14 @@ def test_what_is_admitted_cannot_be_changed_by_a_pickle():
     set_attribute = b"\x80\x02c_codecs\nencode\nN}U\x0c__defaults__)s\x86b."
     with pytest.raises(DataError, match="not a readable pickle"):
         parse_pickle(set_attribute, "p")
+
+
+def test_a_pickle_cannot_replace_the_methods_of_a_dict():
+    hostile = OrderedDict(label_names=["a"])
+    hostile.get = 5
+    for protocol in (0, 2, 5):
+        with pytest.raises(DataError, match=r"batches.meta: not a readable pickle"):
+            parse_pickle(pickle.dumps(hostile, protocol), "batches.meta")
 
 
 @pytest.mark.parametrize(
