@@ -61,10 +61,11 @@ def prepare(
         test_fraction: share of the images to test on, where the data set has no test part.
         seed: of the shuffle.
         report: called with one line of text about each step.
-    Returns: `out`.
+    Returns: `out`, as an absolute path.
     Raises: DataError if the data cannot be had, are damaged, or `out` cannot be written or holds
         anything else; `out` is then as it was.
     """
+    out = out.resolve()  # "." has no name, and a link cannot be replaced by a folder
     recipe = _recipe(name)
     if size and not recipe.scalable:
         raise DataError(f"{name}: size {size}: only a folder of pictures can be scaled")

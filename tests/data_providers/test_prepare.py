@@ -57,6 +57,17 @@ class TestFolder:
             f"wrote {out}",
         ]
 
+    @pytest.mark.parametrize("name", [".", "../link"])
+    def test_into_an_empty_folder_however_it_is_named(self, tmp_path, monkeypatch, name):
+        picture_tree(tmp_path / "tree")
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "link").symlink_to("empty")
+        monkeypatch.chdir(tmp_path / "empty")
+        out = prepare("folder", Path(name), source=Path("../tree"))
+        assert out == tmp_path / "empty"
+        PreparedStore(out).verify()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "link", "tree"]
+
     @pytest.mark.parametrize("part", ["test", "val"])
     def test_given_parts_are_kept(self, tmp_path, part):
         picture_tree(tmp_path / "tree" / "train", count=3)
