@@ -29,7 +29,6 @@ class ProviderOptions:
     multiview_test: test on ten crops of each image instead of one
     mirror:         mirror each cropped training image with probability 1/2
     scalar_mean:    >= 0: subtracted from every pixel instead of the mean image
-    color_noise:    scale of the colour noise
     image_size:     side to which pictures of a folder are scaled and cropped; 0 = as they are
     batch_size:     cases per batch, where the provider cuts the batches; 0 = its default
     seed:           of everything random
@@ -39,7 +38,6 @@ class ProviderOptions:
     multiview_test: bool = False
     mirror: bool = True
     scalar_mean: float = -1.0
-    color_noise: float = 0.0
     image_size: int = 0
     batch_size: int = 0
     seed: int = 0
@@ -84,10 +82,6 @@ class DataProvider(ABC):
                 f" {number_ranges(self.batch_range)}; there is {number_ranges(existing)}"
             )
 
-    @property
-    def num_classes(self) -> int:
-        return len(self.label_names)
-
     @abstractmethod
     def open(self) -> Collection[int] | None:
         """Sets `shapes` (and `label_names`, `num_views`) from the data's description.
@@ -99,15 +93,10 @@ class DataProvider(ABC):
     def load(self, number: int, epoch: int) -> list[NDArray[np.float32]]:
         """One batch: C-contiguous float32 matrices (dimension, cases), one per entry of `shapes`.
 
-        Labels are 0 .. num_classes - 1. A pure function of its arguments and of the options: equal
+        Labels count `label_names` from 0. A pure function of its arguments and the options: equal
         arguments give equal bits, whatever was loaded before. So a resumed run sees the data of
         one that never stopped, and batches can be loaded in a background thread.
         """
-
-    def plottable(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first data matrix as pictures (cases, height, width, channels) in 0..1."""
-        low, high = float(matrix.min()), float(matrix.max())
-        return as_pictures((matrix - low) / max(high - low, 1e-12), self.shapes[0])
 
     def rng(self, number: int, epoch: int) -> np.random.Generator:
         """The random numbers of one batch in one epoch: the same at every call."""
@@ -125,12 +114,6 @@ class DataProvider(ABC):
                 raise DataError(f"{type(self).__name__} does not understand {option}; leave it out")
             if field.name in ("inner_size", "image_size", "batch_size") and value < 0:
                 raise DataError(f"{option} {value}: expected 0 or more")
-
-
-def as_pictures(matrix: NDArray[np.floating], shape: Shape) -> NDArray[np.float32]:
-    """(channels * height * width, cases) as (cases, height, width, channels), clipped to 0..1."""
-    pictures = matrix.reshape(*shape, -1).transpose(3, 1, 2, 0)
-    return pictures.clip(0, 1).astype(np.float32)
 
 
 def infer_shape(dimension: int) -> Shape:

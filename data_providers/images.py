@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from data_providers.base import DataProvider, Shape, as_pictures
+from data_providers.base import DataProvider, Shape
 from data_providers.errors import DataError
 
 
@@ -78,10 +78,6 @@ class ImageProvider(DataProvider):
             np.subtract(view, self.mean, out=data[..., i * cases : (i + 1) * cases])
         tiled = np.tile(labels.astype(np.float32), len(views))
         return [data.reshape(-1, data.shape[-1]), tiled.reshape(1, -1)]
-
-    def plottable(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        # The mean is one image, or one number for the scalar mean; both add to (dimension, cases).
-        return as_pictures((matrix + self.mean.reshape(-1, 1)) / 255, self.shapes[0])
 
     def _mean_crop(self) -> NDArray[np.float32]:
         if self.options.scalar_mean >= 0:

@@ -24,11 +24,6 @@ def make(batch_range=(1, 2), options=None, test=False):
     return Counting(Path("somewhere"), batch_range, options or ProviderOptions(), test=test)
 
 
-def test_counts_its_classes():
-    assert make().num_classes == 2
-    assert make().num_views == 1
-
-
 def test_the_range_must_exist():
     with pytest.raises(DataError, match=re.escape("somewhere: no batch 4,6-7 for the training")):
         make([3, 4, 5, 6, 7])
@@ -44,7 +39,6 @@ def test_the_range_must_not_be_empty():
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        (ProviderOptions(color_noise=0.1), "--color-noise"),
         (ProviderOptions(inner_size=3), "--inner-size"),
         (ProviderOptions(mirror=False), "--mirror"),
     ],
@@ -65,12 +59,6 @@ def test_random_numbers_depend_on_batch_and_epoch_only():
     provider.rng(1, 1).random()
     np.testing.assert_array_equal(provider.rng(2, 3).random(4), first)
     assert not np.array_equal(provider.rng(3, 2).random(4), first)
-
-
-def test_plottable_stretches_to_the_unit_interval():
-    pictures = make().plottable(np.array([[-3, 1], [5, 2]], np.float32))
-    assert pictures.shape == (2, 1, 2, 1)
-    np.testing.assert_allclose(pictures[:, 0, :, 0], [[0, 1], [0.5, 0.625]])
 
 
 @pytest.mark.parametrize(

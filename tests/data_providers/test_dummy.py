@@ -21,7 +21,7 @@ def test_matrices(name, cases, labelled):
     source = dummy(name)
     matrices = source.load(77, 1)
     assert source.shapes == ((3, 3, 3), (1, 1, 1))[: 1 + labelled]
-    assert source.num_classes == (10 if labelled else 0)
+    assert len(source.label_names) == (10 if labelled else 0)
     assert [m.shape for m in matrices] == [(27, cases), (1, cases)][: 1 + labelled]
     assert all(m.dtype == np.float32 and m.flags.c_contiguous for m in matrices)
     assert matrices[0].min() >= 0

@@ -140,18 +140,6 @@ def test_multiview_leaves_training_alone(data):
     assert source.load(1, 1)[0].shape == (3 * INNER * INNER, 50)
 
 
-@pytest.mark.parametrize("options", [{}, {"inner_size": INNER}, {"scalar_mean": 90.0}])
-def test_plottable_gives_the_pictures_back(data, options):
-    folder, batches = data
-    source = provider(folder, test=True, **options)
-    images = batches[2].pixels.reshape(*SHAPE, -1)
-    if "inner_size" in options:
-        images = crop(images, 1, 2)
-    pictures = source.plottable(source.load(3, 1)[0])
-    assert pictures.dtype == np.float32
-    np.testing.assert_allclose(pictures, images.transpose(3, 1, 2, 0) / 255, atol=1e-5)
-
-
 def test_the_crop_must_fit(data):
     with pytest.raises(DataError, match="--inner-size 8 does not fit images of 7x9 pixels"):
         provider(data[0], inner_size=8)
