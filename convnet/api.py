@@ -36,7 +36,7 @@ def make_ops(backend: str = "cpu") -> Ops:
         OptionError: another name.
     """
     if backend == "cpu":
-        from convnet.ops.cpu import CpuOps  # compiles on import
+        from convnet.ops.cpu import CpuOps  # imports numba
 
         return CpuOps()
     if backend == "reference":

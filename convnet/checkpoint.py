@@ -41,6 +41,7 @@ class TrainingState:
         partial: sums so far of the costs of the batch in progress, by cost layer.
         train_outputs, test_outputs: per batch, the sums of each cost's values and the number
             of images.
+        test_times: for each test, how many training batches came before it.
     """
 
     epoch: int = 0
@@ -49,6 +50,7 @@ class TrainingState:
     partial: dict[str, list[float]] = field(default_factory=dict)
     train_outputs: Outputs = field(default_factory=list)
     test_outputs: Outputs = field(default_factory=list)
+    test_times: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -73,10 +75,11 @@ class Checkpoint:
 
 
 def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int = 1) -> Path:
-    """Writes <directory>/<epoch>.<batch>.safetensors and removes all but the last `keep`.
+    """Writes <directory>/<epoch>.<batch>.safetensors and keeps the `keep` - 1 before it.
 
-    The file appears under its name only when it is whole and on the disk; older ones are
-    removed after that.
+    The file appears under its name only when it is whole and on the disk; others are removed
+    after that. So are later ones, which a run that went back to an older file has abandoned:
+    the last file of a directory is always where its run is.
 
     Raises:
         CheckpointError: it cannot be written; older checkpoints are untouched then.
@@ -94,12 +97,10 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int = 1) -> P
     path = directory / f"{state.epoch}.{state.batch}{SUFFIX}"
     try:
         write_atomically(path, save(checkpoint.weights, {"convnet": json.dumps(header)}))
-        others = sorted(
-            (p for p in checkpoint_files(directory) if p != path),
-            key=lambda p: p.stat().st_mtime_ns,
-        )
-        for old in others[: max(0, len(others) - (keep - 1))]:
-            old.unlink(missing_ok=True)
+        files = checkpoint_files(directory)
+        end = files.index(path) + 1
+        for other in files[: max(0, end - keep)] + files[end:]:
+            other.unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot write the checkpoint: {error.strerror}") from None
     return path
@@ -215,7 +216,10 @@ def _state(
     partial: dict[str, list[float]],
     train_outputs: Outputs,
     test_outputs: Outputs,
+    test_times: list[int],
 ) -> TrainingState:
+    if len(test_times) != len(test_outputs):
+        raise ValueError(f"{len(test_times)} times of {len(test_outputs)} tests")
     return TrainingState(
         _count(epoch),
         _count(batch),
@@ -223,6 +227,7 @@ def _state(
         _sums(partial),
         [(_sums(sums), max(1, _count(cases))) for sums, cases in train_outputs],
         [(_sums(sums), max(1, _count(cases))) for sums, cases in test_outputs],
+        [_count(time) for time in test_times],
     )
 
 

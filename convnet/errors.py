@@ -6,8 +6,6 @@ and, where it is not obvious, what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 
 class ConvnetError(Exception):
     """Base of every error that a user's input can cause; the command line prints its text."""
@@ -37,10 +35,6 @@ class NonFiniteError(ConvnetError):
     """A NaN or infinity turned up; names the first layer in which it did."""
 
 
-class GradientCheckError(ConvnetError):
-    """Analytic and numeric gradients disagree."""
-
-
 class Problems:
     """Collects mistakes, so that all of them can be reported together.
 
@@ -63,8 +57,7 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self.errors)
 
-    def raise_if_any(self, extra: Iterable[str] = ()) -> None:
+    def raise_if_any(self) -> None:
         """Raises: ConfigError with one line per mistake, if there are any."""
-        lines = [*self.errors, *extra]
-        if lines:
-            raise ConfigError("\n".join(lines))
+        if self.errors:
+            raise ConfigError("\n".join(self.errors))

@@ -96,6 +96,6 @@ def feature_layer(graph: Graph, name: str) -> Layer:
     users = consumers(graph, layer)
     if len(users) == 1 and isinstance(users[0], NeuronLayer):
         neuron = users[0]
-        if neuron.neuron.from_output and not layer.backward_reads_output:
+        if neuron.neuron.from_output and not layer.has_own_features:
             return neuron
     return layer

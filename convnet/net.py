@@ -34,7 +34,9 @@ class _Pass:
     """The pass whose values are in the arena."""
 
     recording: Recording
+    mode: Mode
     cases: int
+    clock: Clock
     backward_done: bool = False
 
 
@@ -58,7 +60,7 @@ class Net:
         self.batch_size = batch_size
         self.seed = seed
         self._runner = Runner(ops)
-        self._recordings: dict[str, Recording] = {}
+        self._recordings: dict[Mode, Recording] = {}
         self._steps = 0
         self._last: _Pass | None = None
         self.parameters = {p.name: p for p in graph_parameters(graph)}
@@ -152,12 +154,12 @@ class Net:
 
     def recording(self, mode: Mode) -> Recording:
         """The program of a mode, compiled when first asked for."""
-        if mode.name not in self._recordings:
+        if mode not in self._recordings:
             new = record(self.graph, mode, self.batch_size, self._keep)
             self._runner.reserve(new.program)
-            self._recordings[mode.name] = new
+            self._recordings[mode] = new
             self._last = None  # its values may have gone with a smaller arena
-        return self._recordings[mode.name]
+        return self._recordings[mode]
 
     def check_data(self, matrices: Matrices) -> int:
         """Checks a batch against the net and returns its number of images.
@@ -191,15 +193,7 @@ class Net:
                 f"{', '.join(map(str, counts))}"
             )
         for cost in self.costs:
-            if isinstance(cost, LogregCost):
-                labels = matrices[cost.labels.index][cost.labels.rows]
-                classes = cost.inputs[1].shape.size
-                valid = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
-                if not valid.all():
-                    raise BatchError(
-                        f"labels must be whole numbers from 0 to {classes - 1}, the classes of "
-                        f"'{cost.inputs[1].name}'; found {labels[~valid][0]:g}"
-                    )
+            cost.check_data(matrices)
         return int(counts[0])
 
     def forward(self, matrices: Matrices, mode: Mode = TEST, clock: Clock | None = None) -> Costs:
@@ -221,9 +215,10 @@ class Net:
                 f"a minibatch holds at most batch_size={self.batch_size} images; found {cases}"
             )
         recording = self.recording(mode)
-        self._last = _Pass(recording, cases)
+        clock = clock or Clock(self.seed)
+        self._last = _Pass(recording, mode, cases, clock)
         self._upload(self._runner, recording, matrices, cases)
-        self._runner.run(recording.program, cases, clock or Clock(self.seed), stop="backward")
+        self._runner.run(recording.program, cases, clock, stop="backward")
         return {
             cost.name: self.ops.download(
                 self._runner.array(recording.program, cost.values_buffer, cases)
@@ -243,17 +238,17 @@ class Net:
         self.ops.logreg_cost(arrays[0], arrays[1], cost.top, values)
         return self.ops.download(values).astype(np.float64)
 
-    def backward(self, mode: Mode = TRAIN, clock: Clock | None = None) -> None:
+    def backward(self) -> None:
         """Gradients (and, in TRAIN mode, the update) for the minibatch of the last forward.
 
         Raises:
-            ShapeError: there was none in this mode, or it has had its backward pass.
+            ShapeError: there was none in a mode with gradients, or it has had its backward pass.
         """
-        recording, last = self.recording(mode), self._last
-        if last is None or last.recording is not recording or last.backward_done:
-            raise ShapeError(f"backward must follow a forward pass in {mode.name} mode")
+        last = self._last
+        if last is None or not last.mode.backward or last.backward_done:
+            raise ShapeError("backward must follow a forward pass in TRAIN or CHECK mode")
         last.backward_done = True
-        self._runner.run(recording.program, last.cases, clock or Clock(self.seed), start="backward")
+        self._runner.run(last.recording.program, last.cases, last.clock, start="backward")
 
     def train_step(self, matrices: Matrices, clock: Clock | None = None) -> Costs:
         """Forward, backward and update for one minibatch.
@@ -270,7 +265,7 @@ class Net:
         costs = self.forward(matrices, TRAIN, clock)
         if not all(np.isfinite(values).all() for values in costs.values()):
             raise NonFiniteError(self.explain_non_finite(matrices, TRAIN, clock))
-        self.backward(TRAIN, clock)
+        self.backward()
         return costs
 
     def _upload(self, runner: Runner, recording: Recording, matrices: Matrices, cases: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from convnet.graph import Graph
-from convnet.layer_types.base import CHECK, TEST, TRAIN, Backward, Grad, Layer, Mode, Parameter
+from convnet.layer_types.base import Backward, Grad, Layer, Mode, Parameter
 from convnet.layer_types.cost import CostLayer, LogregCost
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
@@ -57,16 +57,16 @@ def record(graph: Graph, mode: Mode, batch_size: int, keep: Iterable[str] = ()) 
     marks["update"] = len(recorder.calls)
     matrices = {p.name: p for p in graph_parameters(graph) if p in trained}
     gradients |= {name: parameter.gradient for name, parameter in matrices.items()}
-    if mode is TRAIN:
+    if mode.update:
         for parameter in matrices.values():
             _record_update(ops, parameter, batch_size)
 
     kept = [outputs[n] for n, layer in graph.items() if isinstance(layer, DataLayer) or n in keep]
-    if mode is TEST:
+    if not mode.backward:
         costs = [layer for layer in graph.values() if isinstance(layer, LogregCost)]
         kept += [outputs[cost.inputs[1].name] for cost in costs]
     kept += [layer.values_buffer for layer in graph.values() if isinstance(layer, CostLayer)]
-    readable = {*keep, *matrices} if mode is CHECK else set(keep)
+    readable = {*keep, *matrices} if mode.all_gradients else set(keep)
     kept += [gradient for name, gradient in gradients.items() if name in readable]
     program = compile_program(recorder.calls, marks, batch_size, kept)
     return Recording(program, outputs, gradients)

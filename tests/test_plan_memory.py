@@ -188,7 +188,7 @@ def test_random_programs(seed: int) -> None:
             )
 
 
-@pytest.mark.parametrize("mode", [TRAIN, TEST, CHECK], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("mode", [TRAIN, TEST, CHECK], ids=str)
 @pytest.mark.parametrize("name", sorted(path.name for path in LAYERS.glob("layers-*")))
 def test_memory_of_shipped_nets(name: str, mode: Mode) -> None:
     images = (1, 28, 28) if "mnist" in name else (3, 32, 32)
@@ -201,7 +201,7 @@ def test_memory_of_shipped_nets(name: str, mode: Mode) -> None:
         assert_memory_is_safe(record(graph, mode, 3, keep).program)
 
 
-@pytest.mark.parametrize("mode", [TRAIN, TEST, CHECK], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("mode", [TRAIN, TEST, CHECK], ids=str)
 def test_memory_of_a_net_with_everything(mode: Mode) -> None:
     net = make_net(EVERYTHING)
     for batch_size in (1, 4, 33):

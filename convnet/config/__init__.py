@@ -11,7 +11,6 @@ from convnet.config.keys import (
     Names,
     NeuronKind,
     Rate,
-    Text,
 )
 from convnet.config.layers import LayerSpec, TypeInfo, read_layer_files
 from convnet.config.reader import Source
@@ -31,7 +30,6 @@ __all__ = [
     "Rate",
     "Schedule",
     "Source",
-    "Text",
     "TypeInfo",
     "parse_schedule",
     "read_layer_files",

@@ -40,19 +40,18 @@ class Kind(ABC):
 
 @dataclass(frozen=True)
 class Float(Kind):
-    """A finite number; `min` and `max` are allowed values, `above` and `below` are not."""
+    """A finite number; `min` and `max` are allowed values, `above` is not."""
 
     min: float | None = None
     max: float | None = None
     above: float | None = None
-    below: float | None = None
 
     noun: ClassVar[str] = "a finite number"
     number: ClassVar[type[float]] = float
 
     @property
     def expected(self) -> str:
-        bounds = ((">=", self.min), (">", self.above), ("<=", self.max), ("<", self.below))
+        bounds = ((">=", self.min), (">", self.above), ("<=", self.max))
         limits = " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
         return f"{self.noun} {limits}".strip()
 
@@ -67,7 +66,6 @@ class Float(Kind):
             or (self.min is not None and value < self.min)
             or (self.max is not None and value > self.max)
             or (self.above is not None and value <= self.above)
-            or (self.below is not None and value >= self.below)
         ):
             raise self._refusal()
         return value
@@ -75,10 +73,16 @@ class Float(Kind):
 
 @dataclass(frozen=True)
 class Int(Float):
-    """A whole number."""
+    """A whole number that fits into 32 bits."""
 
     noun = "an integer"
     number = int
+
+    def parse(self, text: str) -> float:
+        value = super().parse(text)
+        if abs(value) >= 2**31:
+            raise ValueError(f"{self._refusal()}, of less than 2^31")
+        return value
 
 
 class Bool(Kind):
@@ -94,15 +98,6 @@ class Bool(Kind):
         if text.lower() not in self.values:
             raise self._refusal()
         return self.values[text.lower()]
-
-
-class Text(Kind):
-    """Any text, also an empty one."""
-
-    expected = "text"
-
-    def parse(self, text: str) -> str:
-        return text
 
 
 class Choice(Kind):
@@ -148,7 +143,10 @@ class Rate(Kind):
     expected = "a number or schedule such as exp[base=0.01;tgtFactor=10]"
 
     def parse(self, text: str) -> Schedule:
-        return parse_schedule(text)
+        schedule = parse_schedule(text)
+        if schedule.base < 0:
+            raise ValueError(f"expected a learning rate of at least 0, found {text!r}")
+        return schedule
 
 
 class NeuronKind(Kind):

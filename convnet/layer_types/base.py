@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from convnet.config.keys import Ignored, Key
+from convnet.config.keys import Ignored, Key, NeuronKind
 from convnet.config.layers import LayerSpec
 from convnet.config.schedules import Schedule
 from convnet.errors import ShapeError
@@ -17,7 +17,13 @@ from convnet.geometry import Shape
 from convnet.ops.base import Ops
 from convnet.plan import Buffer, new_buffer
 
-# Keys that every layer with inputs may have.
+# Keys that every layer with inputs may have; costs have no neuron.
+NEURON_KEY = Key(
+    "neuron",
+    NeuronKind(),
+    "activation function, added as a layer of its own named <layer>_neuron",
+    default=None,
+)
 GPU_KEY = Key(
     "gpu", Ignored(), "device numbers of cuda-convnet2; one device runs all", default=None
 )
@@ -28,21 +34,21 @@ class Mode:
     """What a pass over the net is for.
 
     Attributes:
-        name: "train", "test" or "check".
         train: whether random layers (dropout) are active.
         backward: whether gradients are computed.
-        all_gradients: also of matrices whose learning rate is zero.
+        all_gradients: also of matrices whose learning rate is zero, and all can be read.
+        update: whether the weights learn.
     """
 
-    name: str
     train: bool = False
     backward: bool = False
     all_gradients: bool = False
+    update: bool = False
 
 
-TRAIN = Mode("train", train=True, backward=True)
-TEST = Mode("test")
-CHECK = Mode("check", backward=True, all_gradients=True)
+TRAIN = Mode(train=True, backward=True, update=True)
+TEST = Mode()
+CHECK = Mode(backward=True, all_gradients=True)
 
 
 class Grad(NamedTuple):
@@ -176,8 +182,12 @@ class Layer(ABC):
         return 0
 
     @property
-    def backward_reads_output(self) -> bool:
-        """Whether the backward pass needs y, so that a neuron after it cannot overwrite it."""
+    def has_own_features(self) -> bool:
+        """Whether features of this layer are its own output, even with a neuron after it.
+
+        As in cuda-convnet, where a neuron overwrites the output of the layer below it unless
+        that layer's backward pass reads it; see convnet.graph.feature_layer.
+        """
         return False
 
     @abstractmethod

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
+
 from convnet.config.keys import Float, Int, Key
 from convnet.config.layers import LayerSpec
-from convnet.errors import ShapeError
+from convnet.errors import BatchError, ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import GPU_KEY, Backward, Layer, Mode
+from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode
 from convnet.layer_types.data import DataLayer
-from convnet.layer_types.weights import NEURON_KEY
 from convnet.ops.base import Ops
 from convnet.plan import Buffer, new_buffer
 
@@ -32,7 +33,7 @@ class SoftmaxLayer(Layer):
         self.shape = Shape(self.inputs[0].shape.size)
 
     @property
-    def backward_reads_output(self) -> bool:
+    def has_own_features(self) -> bool:
         return True
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
@@ -73,6 +74,13 @@ class CostLayer(Layer):
             f"{self.name}.values", (len(self.value_names),), per_case=False
         )
 
+    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+        """Looks at the data of a batch before it is used.
+
+        Raises:
+            BatchError: it is not what this cost needs.
+        """
+
 
 class LogregCost(CostLayer):
     """Multinomial logistic regression: -log of the probability of the right class.
@@ -111,6 +119,16 @@ class LogregCost(CostLayer):
             raise ShapeError(
                 f"topk must be at most the number of classes, {probs.shape.size}; "
                 f"found topk={self.top}"
+            )
+
+    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+        labels = matrices[self.labels.index][self.labels.rows]
+        classes = self.inputs[1].shape.size
+        valid = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
+        if not valid.all():
+            raise BatchError(
+                f"labels must be whole numbers from 0 to {classes - 1}, the classes of "
+                f"'{self.inputs[1].name}'; found {labels[~valid][0]:g}"
             )
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:

@@ -9,8 +9,7 @@ from convnet.config.keys import Bool, Float, Floats, Key, NeuronKind
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import GPU_KEY, Backward, Layer, Mode, check_equal_sizes
-from convnet.layer_types.weights import NEURON_KEY
+from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode, check_equal_sizes
 from convnet.neurons import Neuron
 from convnet.ops.base import Ops, RandomKey
 from convnet.plan import Buffer, Clock, RunValue
@@ -29,7 +28,7 @@ class NeuronLayer(Layer):
         self.shape = self.inputs[0].shape
 
     @property
-    def backward_reads_output(self) -> bool:
+    def has_own_features(self) -> bool:
         return self.neuron.from_output
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
@@ -88,7 +87,7 @@ class EltmaxLayer(Layer):
         self.shape = self.inputs[0].shape
 
     @property
-    def backward_reads_output(self) -> bool:
+    def has_own_features(self) -> bool:
         return True
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:

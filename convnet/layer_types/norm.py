@@ -9,8 +9,7 @@ from convnet.config.keys import Bool, Float, Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Norm
-from convnet.layer_types.base import GPU_KEY, Backward, Layer, Mode
-from convnet.layer_types.weights import NEURON_KEY
+from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode
 from convnet.ops.base import Ops
 from convnet.plan import Buffer
 
@@ -57,7 +56,7 @@ class _NormLayer(Layer):
         return (self.shape.height, self.shape.width)
 
     @property
-    def backward_reads_output(self) -> bool:
+    def has_own_features(self) -> bool:
         return True
 
     # rnorm and cmrnorm have operations of the same form, named after the layer type.

@@ -8,8 +8,7 @@ from convnet.config.keys import Bool, Choice, Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Pool, Shape
-from convnet.layer_types.base import GPU_KEY, Backward, Layer, Mode
-from convnet.layer_types.weights import NEURON_KEY
+from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode
 from convnet.ops.base import Ops
 from convnet.plan import Buffer
 
@@ -52,7 +51,7 @@ class PoolLayer(Layer):
         self.shape = Shape(*self.pool.acts_shape)
 
     @property
-    def backward_reads_output(self) -> bool:
+    def has_own_features(self) -> bool:
         return self.is_max
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:

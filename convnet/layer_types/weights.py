@@ -7,21 +7,14 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from convnet.config.keys import Float, Ignored, Int, Key, Names, NeuronKind, Rate
+from convnet.config.keys import Float, Ignored, Int, Key, Names, Rate
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import GPU_KEY, Backward, Grad, Layer, Mode, Parameter
+from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Grad, Layer, Mode, Parameter
 from convnet.neurons import IDENT
 from convnet.ops.base import Ops
 from convnet.plan import Buffer
-
-NEURON_KEY = Key(
-    "neuron",
-    NeuronKind(),
-    "activation function, added as a layer of its own named <layer>_neuron",
-    default=None,
-)
 
 _SOURCE = re.compile(r"^\s*([^\[\]]+?)\s*(?:\[\s*(\d+)\s*\])?\s*$")
 

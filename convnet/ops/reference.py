@@ -248,7 +248,8 @@ class ReferenceOps(Ops):
         acts: Out,
         add: bool = False,
     ) -> None:
-        kept = uniform(key, inputs.size).reshape(inputs.shape) < keep
+        # In double precision: float32 would round `keep`, and other backends do not.
+        kept = uniform(key, inputs.size).astype(np.float64).reshape(inputs.shape) < keep
         _store(acts, np.where(kept, scale * inputs, 0), add)
 
     # --- softmax and costs ------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def check_gradients(net: Net, matrices: Matrices, seed: int = 0) -> Iterator[Agr
             # Biases stay near initB, which keeps the inputs of sqrt and log neurons positive.
             net.set_weights(name, net.get_weights(name) + 0.1 * noise)
     here = objective()
-    net.backward(CHECK, clock)
+    net.backward()
     gradients = {name: net.gradient(name) for name in net.parameters if net.has_gradient(name)}
     for name, gradient in gradients.items():
         original = net.get_weights(name)

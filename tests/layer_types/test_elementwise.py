@@ -19,7 +19,7 @@ CONV = {"channels": 4, "filterSize": 1, "initW": 0.6}
 A = layer("a", "conv", "below", filters=4, **CONV)
 B = layer("b", "conv", "below", filters=4, **CONV)
 USED = layer("also", "cost.sum2", "a") + layer("too", "cost.sum2", "b")
-MASKED = Mode("masked", train=True, backward=True, all_gradients=True)
+MASKED = Mode(train=True, backward=True, all_gradients=True)
 
 
 # --- neurons ------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def assert_gradients_with_mask(net: Net, clock: Clock) -> None:
     matrices = make_batch()
     net.keep(*net.parameters)
     net.forward(matrices, MASKED, clock)
-    net.backward(MASKED, clock)
+    net.backward()
     gradients = {name: net.gradient(name) for name in net.parameters}
     h = 1e-6
     for name, gradient in gradients.items():

@@ -41,7 +41,8 @@ _OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "arcp", "nsz"},
 }
 
-_FILES = sorted(Path(__file__).parent.glob("*.py"))
+_HERE = Path(__file__).parent
+_FILES = [*sorted(_HERE.glob("*.py")), _HERE.parent / "philox.py"]
 _STAMP = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in _FILES)
 
 
@@ -70,12 +71,14 @@ def serial(function: Callable[..., Any]) -> Any:
 
 
 def _stamped(dispatcher: Any) -> Any:
-    """Lets a change to any file of this folder make what is cached on disk stale.
+    """Lets a change to any file that kernels are made of make what is cached on disk stale.
 
     numba looks at the file of the kernel alone, and would go on using one whose parts, inlined
     from other files, have changed.
     """
-    dispatcher._cache._cache_file._source_stamp = _STAMP
+    # Private to numba, and absent where NUMBA_DISABLE_JIT is set: then there is no cache either.
+    if cache := getattr(dispatcher, "_cache", None):
+        cache._cache_file._source_stamp = _STAMP
     return dispatcher
 
 

@@ -1,4 +1,4 @@
-"""Softmax and the costs. Arrays are (rows, N); sums run in double precision."""
+"""Softmax and the costs. Arrays are (rows, N); costs are summed in double precision."""
 
 from __future__ import annotations
 
