@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convnet.errors import BatchError, NonFiniteError, ShapeError
+from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.graph import Graph, feature_layer
 from convnet.layer_types.base import TEST, TRAIN, Mode
 from convnet.layer_types.cost import CostLayer, LogregCost
@@ -51,11 +51,20 @@ class Net:
         seed: of the initial weights and of dropout.
         keep: layers whose output and gradient, and matrices whose gradient, can be read after a
             pass.
+
+    Raises:
+        OptionError: arguments out of range.
+        ShapeError: the graph serves another net.
     """
 
     def __init__(
         self, graph: Graph, ops: Ops, *, batch_size: int, seed: int = 0, keep: Iterable[str] = ()
     ) -> None:
+        if isinstance(keep, str) or not isinstance(batch_size, int) or batch_size < 1 or seed < 0:
+            raise OptionError(
+                f"expected batch_size a whole number of at least 1, seed at least 0 and keep a "
+                f"list of names; found batch_size={batch_size!r}, seed={seed!r}, keep={keep!r}"
+            )
         self.graph = graph
         self.batch_size = batch_size
         self.seed = seed
@@ -67,6 +76,8 @@ class Net:
         self._keep: set[str] = set()
         self.keep(*keep)
         for parameter in self.parameters.values():
+            if parameter.value.storage.array is not None:
+                raise ShapeError("this graph serves another net already; build a graph for each")
             initial = parameter.initial(_generator(seed, parameter.name))
             self._allocate(parameter.value, initial)
             self._allocate(parameter.increment, np.zeros_like(initial))
@@ -175,6 +186,10 @@ class Net:
                     f"the batch has {len(matrices)} matrices"
                 )
             matrix = matrices[layer.index]
+            if not isinstance(matrix, np.ndarray):
+                raise BatchError(
+                    f"matrix {layer.index} must be a numpy array; found {type(matrix).__name__}"
+                )
             if matrix.dtype != np.float32 or matrix.ndim != 2:
                 raise BatchError(
                     f"matrix {layer.index} must be float32 (numbers, images); "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from convnet.errors import ConfigError
 from convnet.graph import Graph
 from convnet.layer_types.base import Backward, Grad, Layer, Mode, Parameter
 from convnet.layer_types.cost import CostLayer, LogregCost
@@ -96,7 +97,7 @@ def _input_grad(
 def _record_update(ops: Ops, parameter: Parameter, batch_size: int) -> None:
     rate = parameter.rate
     if rate is None:
-        return
+        raise ConfigError("the net was read without a layer parameter file, so it cannot learn")
     ops.sgd(
         parameter.value,
         parameter.increment,

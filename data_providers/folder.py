@@ -74,12 +74,24 @@ class PictureTree:
         path = self.files[index]
         try:
             with Image.open(path, formats=FORMATS) as file:
-                picture = file.convert("RGB")
+                picture = _as_rgb(ImageOps.exif_transpose(file))
         except Exception as error:  # decoders raise nearly anything for a damaged file
             raise DataError(f"{path}: not a readable picture: {error}") from error
         if self.size:
             return ImageOps.fit(picture, (self.size, self.size), Image.Resampling.BICUBIC)
         return picture
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    """8-bit RGB; transparent parts become white, 16-bit grey is scaled down."""
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {picture.mode} have no fixed range; save it with 8 bits")
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+    return picture.convert("RGB")
 
 
 def _entries(folder: Path) -> list[Path]:

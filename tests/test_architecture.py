@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "plan": "neurons ops",
     "layer_types": "config errors geometry neurons ops plan",
     "graph": "config errors geometry layer_types",
-    "recording": "graph layer_types ops plan",
+    "recording": "errors graph layer_types ops plan",
     "runner": "ops plan",
     "net": "errors graph layer_types ops plan recording runner",
     "options": "errors version",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from convnet.errors import BatchError, NonFiniteError, ShapeError
+from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.layer_types.base import CHECK, TEST, TRAIN, Mode
 from convnet.net import Net
 from convnet.ops.base import Ops
@@ -414,3 +415,24 @@ def test_backends_agree(mode: Mode, cases: int) -> None:
         values = reference.gradient(name)
         atol = 2e-5 * np.abs(values).max()
         np.testing.assert_allclose(cpu.gradient(name), values, atol=atol, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"batch_size": 0}, {"batch_size": 2.5}, {"seed": -1}, {"keep": "top"}]
+)
+def test_arguments_out_of_range(arguments: dict[str, Any]) -> None:
+    graph = make_net(between(FC)).graph
+    with pytest.raises(OptionError, match=r"^expected batch_size a whole number of at least 1"):
+        Net(graph, ReferenceOps(np.float64), **({"batch_size": 4} | arguments))
+
+
+def test_a_graph_serves_one_net() -> None:
+    graph = make_net(between(FC)).graph
+    with pytest.raises(ShapeError, match=r"^this graph serves another net already"):
+        Net(graph, ReferenceOps(np.float64), batch_size=4)
+
+
+def test_matrices_must_be_arrays() -> None:
+    images, labels = make_batch()
+    with pytest.raises(BatchError, match=r"^matrix 0 must be a numpy array; found list$"):
+        make_net(between(FC)).forward([images.tolist(), labels])

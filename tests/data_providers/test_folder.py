@@ -97,3 +97,30 @@ def test_no_pictures(tmp_path):
 def test_no_folder(tmp_path):
     with pytest.raises(DataError, match="nowhere: cannot read it: No such file"):
         PictureTree(tmp_path / "nowhere")
+
+
+def test_pictures_of_every_kind_become_rgb(tmp_path):
+    folder = tmp_path / "tree" / "kind"
+    folder.mkdir(parents=True)
+    turned = Image.new("RGB", (2, 3), "red")
+    turned.putpixel((0, 0), (0, 0, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    turned.save(folder / "a.png", exif=exif)
+    Image.new("RGBA", (2, 3), (255, 0, 0, 0)).save(folder / "b.png")
+    Image.fromarray(np.full((3, 2), 0x7FFF, np.uint16)).save(folder / "c.png")
+    Image.new("CMYK", (2, 3), (0, 0, 0, 255)).save(folder / "d.tif")
+    tree = PictureTree(tmp_path / "tree")
+    pixels = tree.pixels(range(4)).reshape(3, 3, 2, 4)
+    assert pixels[:, 2, 1, 0].tolist() == [0, 0, 255]
+    assert (pixels[..., 1] == 255).all()
+    assert (pixels[..., 2] == 0x7F).all()
+    assert (pixels[..., 3] == 0).all()
+
+
+def test_pixels_without_a_range_are_refused(tmp_path):
+    folder = tmp_path / "tree" / "kind"
+    folder.mkdir(parents=True)
+    Image.new("F", (2, 3), 0.5).save(folder / "a.tif")
+    with pytest.raises(DataError, match=r"a\.tif: not a readable picture: pixels of mode F have"):
+        PictureTree(tmp_path / "tree").pixels([0])
