@@ -73,7 +73,6 @@ def test_the_last_is_found_by_number(tmp_path):
 def test_the_last_of_a_run_are_kept(tmp_path):
     for batch in range(1, 6):
         save_checkpoint(tmp_path, example(batch=batch), keep=3)
-        time.sleep(0.01)
     assert [p.stem for p in checkpoint_files(tmp_path)] == ["3.3", "3.4", "3.5"]
     save_checkpoint(tmp_path, example(batch=6), keep=1)
     assert [p.stem for p in checkpoint_files(tmp_path)] == ["3.6"]
@@ -208,3 +207,10 @@ def test_headers_of_any_content(tmp_path, monkeypatch):
 
 def test_checkpoint_errors_are_shown_to_users():
     assert issubclass(CheckpointError, ConvnetError)
+
+
+def test_every_test_has_its_time(tmp_path):
+    state = TrainingState(1, 1, test_outputs=[({"cost": [1.0]}, 3)])
+    path = save_checkpoint(tmp_path, example(state=state))
+    with pytest.raises(CheckpointError, match=r"damaged checkpoint header.*0 times of 1 tests"):
+        load_checkpoint(path)

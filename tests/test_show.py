@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 from safetensors.numpy import load, save
 
@@ -50,6 +51,23 @@ def test_other_formats(place, suffix):
     assert show(place.root / "run" / "3.4.safetensors", out) == 0
     start = {".svg": b"<?xml", ".pdf": b"%PDF", ".PNG": b"\x89PNG"}[suffix]
     assert out.read_bytes().startswith(start)
+
+
+def test_tests_are_drawn_when_they_were_made(place, monkeypatch):
+    """Also where --test-freq changed on resume."""
+    drawn = {}
+    plot = Axes.plot
+
+    def recorded(self, x, y, **style):
+        drawn[style["label"]] = (np.asarray(x) * 4).tolist()  # 4 batches are an epoch
+        return plot(self, x, y, **style)
+
+    monkeypatch.setattr(Axes, "plot", recorded)
+    assert place.train("twice", epochs=1, test_freq=3) == 0
+    assert place.resume("twice", epochs=2, test_freq=2) == 0
+    assert place.checkpoint("twice").state.test_times == [3, 4, 6, 8]
+    draw_run(place.root / "twice", place.root / "twice.png")
+    assert drawn == {"training": [1, 2, 3, 4, 5, 6, 7, 8], "test": [3, 4, 6, 8]}
 
 
 def test_the_same_run_gives_the_same_picture(place):

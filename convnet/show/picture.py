@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def draw_run(checkpoint_path: Path, out: Path) -> str:
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
-        ConvnetError: the picture cannot be written.
+        ConvnetError: the net has no cost, or the picture cannot be written.
     """
     if out.suffix.lower() not in FORMATS:
         raise ConvnetError(f"{out}: a picture must end in one of {', '.join(FORMATS)}")
@@ -54,6 +55,8 @@ def draw_run(checkpoint_path: Path, out: Path) -> str:
     )
     # The first cost that reports an error beside what it minimises; else the first.
     costs = [layer for layer in graph.values() if isinstance(layer, CostLayer)]
+    if not costs:
+        raise ConvnetError(f"{checkpoint_path}: the net has no cost layer, so there is no curve")
     cost = max(costs, key=lambda cost: len(cost.value_names) > 1)
     index = 1 if len(cost.value_names) > 1 else 0
     with matplotlib.rc_context({"svg.hashsalt": "convnet"}):
@@ -74,15 +77,14 @@ def draw_run(checkpoint_path: Path, out: Path) -> str:
 def _draw_curves(axes: Axes, checkpoint: Checkpoint, cost: str, index: int, name: str) -> str:
     state, options = checkpoint.state, checkpoint.options
     per_epoch = max(1, len(options.get("train_range", [])))
-    train = _values(state.train_outputs, cost, index)
-    test = _values(state.test_outputs, cost, index)
-    axes.plot(np.arange(1, len(train) + 1) / per_epoch, train, color="0.6", lw=1, label="training")
-    # Tests come after every test_freq batches, and after the last.
-    times = np.minimum(
-        np.arange(1, len(test) + 1) * options.get("test_freq", 1), max(1, len(train))
+    train_times = range(1, len(state.train_outputs) + 1)
+    times, values = _curve(train_times, state.train_outputs, cost, index)
+    axes.plot(times / per_epoch, values, color="0.6", lw=1, label="training")
+    times, values = _curve(state.test_times, state.test_outputs, cost, index)
+    axes.plot(times / per_epoch, values, color="tab:red", marker=".", label="test")
+    result = (
+        f"{cost}: {name} {values[-1]:.4f} on the last test" if len(values) else "not tested yet"
     )
-    axes.plot(times / per_epoch, test, color="tab:red", marker=".", label="test")
-    result = f"{cost}: {name} {test[-1]:.4f} on the last test" if test else "not tested yet"
     axes.set_title(result, parse_math=False)
     axes.set_xlabel("epoch")
     axes.set_ylabel(name)
@@ -92,9 +94,17 @@ def _draw_curves(axes: Axes, checkpoint: Checkpoint, cost: str, index: int, name
     return result
 
 
-def _values(outputs: Outputs, cost: str, index: int) -> list[float]:
-    found = [(costs.get(cost, []), cases) for costs, cases in outputs]
-    return [values[index] / cases for values, cases in found if len(values) > index]
+def _curve(
+    times: Sequence[int], outputs: Outputs, cost: str, index: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times and means over the images of one value of a cost, where it was computed."""
+    points = [
+        (time, costs[cost][index] / cases)
+        for time, (costs, cases) in zip(times, outputs, strict=True)
+        if len(costs.get(cost, [])) > index
+    ]
+    found = np.array(points, np.float64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
 
 
 def _weights(checkpoint: Checkpoint, parameter: Parameter, path: Path) -> np.ndarray:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from convnet import report
 from convnet.api import make_ops, read_graph
-from convnet.errors import OptionError
+from convnet.errors import OptionError, Problems
 from convnet.layer_types.base import TEST, TRAIN
 from convnet.net import Net
 from convnet.options import merge, require
 from convnet.train.gradcheck import check_gradients as compare_gradients
-from convnet.train.session import Session, layer_file, open_data, open_session
+from convnet.train.session import (
+    Session,
+    layer_file,
+    open_data,
+    open_session,
+    require_cost,
+)
 from convnet.train.testing import (
     check_batch,
     check_feature_layer,
@@ -35,12 +42,13 @@ def start(given: dict[str, Any]) -> None:
     Raises:
         ConvnetError, data_providers.errors.DataError: what is wrong.
     """
+    if given.get("write_features") and given.get("multiview_test"):
+        raise OptionError("--write-features needs one view per image: leave out --multiview-test")
     session = open_session(given)
     options, net = session.options, session.net
     if options.write_features:
         check_feature_layer(net.graph, options.write_features)
-    for warning in session.warnings:
-        report.text(f"warning: {warning}")
+    _warn(session.warnings)
     for layer in net.graph.values():
         report.text(report.layer_line(layer))
     report.text(report.RULE)
@@ -49,10 +57,6 @@ def start(given: dict[str, Any]) -> None:
         report.text(str(net.recording(TEST if testing else TRAIN).program))
         report.text(report.RULE)
     if options.write_features:
-        if session.test_data.num_views > 1:
-            raise OptionError(
-                "--write-features needs one view per image: leave out --multiview-test"
-            )
         net.keep(options.write_features)
         write_features(session)
         return
@@ -63,6 +67,11 @@ def start(given: dict[str, Any]) -> None:
         return
     _announce(session)
     train(session)
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        report.text(f"warning: {warning}")
 
 
 def _announce(session: Session) -> None:
@@ -90,13 +99,17 @@ def check_gradients(given: dict[str, Any]) -> int:
     require(options, "layer_def", "layer_params", "data_provider")
     options.train_range = options.train_range or [1]
     data = open_data(options, test=False)
+    problems = Problems()
     graph = read_graph(
         layer_file(options, options.layer_def),
         layer_file(options, options.layer_params),
         data.shapes,
         lenient=options.lenient,
+        problems=problems,
     )
     net = Net(graph, make_ops("reference"), batch_size=CHECK_CASES, seed=options.seed)
+    require_cost(net)
+    _warn(problems.warnings)
     matrices = data.load(options.train_range[0], 1)
     check_batch(net, matrices, options.train_range[0])
     failures = total = 0

@@ -34,7 +34,7 @@ class Session:
 
     Attributes:
         train_data: None where nothing is trained.
-        directory: of the checkpoints; created with the first.
+        directory: of the checkpoints and the log, which creates it.
         warnings: of reading the layer files.
     """
 
@@ -125,6 +125,8 @@ def open_session(given: dict[str, Any]) -> Session:
         )
         net = Net(graph, make_ops(), batch_size=options.mini, seed=options.seed)
         state = TrainingState()
+    if training:
+        require_cost(net)
     return Session(
         options,
         net,
@@ -137,6 +139,15 @@ def open_session(given: dict[str, Any]) -> Session:
         run_directory(options, given),
         problems.warnings,
     )
+
+
+def require_cost(net: Net) -> None:
+    """Raises: OptionError if the net cannot be trained, for want of a cost layer."""
+    if not net.costs:
+        raise OptionError(
+            "the net has no cost layer, so there is nothing to minimise; add one, such as "
+            "cost.logreg, to the layer definition"
+        )
 
 
 def _resume(given: dict[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:
@@ -218,7 +229,8 @@ def open_data(options: Options, *, test: bool) -> DataProvider:
         options.test_range if test else options.train_range,
         ProviderOptions(
             inner_size=options.inner_size,
-            multiview_test=options.multiview_test and test,
+            # Features are of one view, also where a loaded run was tested on more.
+            multiview_test=options.multiview_test and test and not options.write_features,
             mirror=options.mirror,
             scalar_mean=options.scalar_mean,
             image_size=options.image_size,

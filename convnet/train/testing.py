@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ def minibatches(matrices: Matrices, net: Net) -> Iterator[list[np.ndarray]]:
         yield [m[:, start : start + net.batch_size] for m in matrices]
 
 
-def add_costs(sums: Sums, costs: Costs) -> None:
-    """Adds the values of a minibatch to the sums of its batch."""
+def add_costs(sums: Sums, costs: Mapping[str, Collection[float]]) -> None:
+    """Adds the values of a minibatch to the sums of its batch, or those of a batch to a total."""
     for name, values in costs.items():
         before = sums.get(name, [0.0] * len(values))
         sums[name] = [float(a + b) for a, b in zip(before, values, strict=True)]
@@ -112,28 +112,29 @@ def _average_costs(net: Net, views: Sequence[Matrices]) -> Costs:
     }
 
 
-def test_batches(session: Session, numbers: Sequence[int]) -> tuple[Sums, int]:
-    """The sums of all costs over several test batches, and the number of images."""
+def test_batches(session: Session, numbers: Sequence[int], *, verbose: bool) -> tuple[Sums, int]:
+    """The sums of all costs over several test batches, and the number of images.
+
+    Args:
+        verbose: print a line for each batch.
+    """
     sums: Sums = {}
     total = 0
+    started = time.perf_counter()
     for number, matrices in loaded_batches(session, numbers):
         costs, cases = test_batch(session, number, matrices)
-        add_costs(sums, {name: np.array(values) for name, values in costs.items()})
+        add_costs(sums, costs)
         total += cases
+        if verbose:
+            seconds = time.perf_counter() - started
+            report.text(f"batch {number}: ({costs}, {cases}) ({seconds:.3f} sec)")
+            started = time.perf_counter()
     return sums, total
 
 
 def test_only(session: Session) -> None:
     """Tests on the whole test range and prints the results of each batch and of all."""
-    sums: Sums = {}
-    total = 0
-    started = time.perf_counter()
-    for number, matrices in loaded_batches(session, session.options.test_range):
-        costs, cases = test_batch(session, number, matrices)
-        add_costs(sums, {name: np.array(values) for name, values in costs.items()})
-        total += cases
-        report.text(f"batch {number}: ({costs}, {cases}) ({time.perf_counter() - started:.3f} sec)")
-        started = time.perf_counter()
+    sums, total = test_batches(session, session.options.test_range, verbose=True)
     statistics = report.weight_statistics(session.net.state(), session.net.graph)
     report.print_test(report.cost_text(sums, total), weights=statistics)
 
@@ -142,7 +143,8 @@ def write_features(session: Session) -> None:
     """Writes the output of a layer for each test batch, and a description of them.
 
     npz: data_batch_<n>.npz with `features` float32 (images, numbers) and `labels` (images,),
-    and features.json. pickle: the files of cuda-convnet, data_batch_<n> and batches.meta.
+    and features.json. pickle: the files of cuda-convnet, data_batch_<n> and batches.meta. Data
+    without labels give files without `labels`.
 
     Raises:
         NonFiniteError: a cost is NaN or infinite.
@@ -159,15 +161,15 @@ def write_features(session: Session) -> None:
             parts.append(net.activity(name).reshape(-1, part[0].shape[1]).T)
         features = np.ascontiguousarray(np.concatenate(parts), np.float32)
         size = features.shape[1]
-        labels = matrices[1] if len(matrices) > 1 else np.zeros((1, len(features)), np.float32)
+        labels = {"labels": matrices[1]} if len(matrices) > 1 else {}
         if options.feature_format == "npz":
             file = directory / f"data_batch_{number}.npz"
             content = BytesIO()
-            np.savez(content, features=features, labels=labels[0])
+            np.savez(content, features=features, **{name: m[0] for name, m in labels.items()})
             _write(file, content.getvalue())
         else:
             file = directory / f"data_batch_{number}"
-            _write(file, _python2_pickle({"data": features, "labels": labels}))
+            _write(file, _python2_pickle({"data": features} | labels))
         files[str(number)] = file.name
         report.text(f"Wrote feature file {file}")
     if options.feature_format == "npz":

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import numpy as np
-
 from convnet import report
 from convnet.checkpoint import TrainingState
 from convnet.errors import NonFiniteError
@@ -152,16 +150,18 @@ def _test_and_save(session: Session, log: report.Log, started: float) -> None:
     """
     state, options = session.state, session.options
     try:
-        costs, cases = test_batches(session, test_numbers(options, len(state.test_outputs)))
+        numbers = test_numbers(options, len(state.test_outputs))
+        costs, cases = test_batches(session, numbers, verbose=False)
     except NonFiniteError as error:
         raise NonFiniteError(
             f"after batch {state.epoch}.{state.batch}: {error}; {REMEDY}"
         ) from None
     state.test_outputs.append((costs, cases))
+    state.test_times.append(len(state.train_outputs))
     recent = state.test_outputs[-len(options.test_range) :]
     sums: Sums = {}
     for past, _ in recent:
-        add_costs(sums, {name: np.array(values) for name, values in past.items()})
+        add_costs(sums, past)
     path = session.save()
     log.write(
         "test",

@@ -44,6 +44,17 @@ def one_bias_more(tensors: dict, header: dict) -> None:
     tensors["fc.biases"] = np.zeros((1, 4), np.float32)
 
 
+def cut_cost() -> None:
+    """From the layer definition."""
+    Path(DEF).write_text(Path(DEF).read_text().partition("[logprob]")[0])
+
+
+def without_cost(tensors: dict, header: dict) -> None:
+    text = header["definition"]["text"]
+    header["definition"]["text"] = text.partition("[logprob]")[0]
+    header["options"]["lenient"] = True
+
+
 def fill_the_disk() -> None:
     """The log fits, the checkpoint does not. The test lifts the limit again."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -71,6 +82,14 @@ TRAINING = [
         "initW = 1e38\nneuron = relu",
         "batch 1.1, minibatch 0: Layer 'conv': its output holds a NaN or infinity; " + LR,
         "smaller initial weights",
+    ),
+    file(
+        "a net without a cost, with `--lenient=1`",
+        "the net has no cost layer, so there is nothing to minimise; add one, such as "
+        "cost.logreg, to the layer definition",
+        "that",
+        cut_cost,
+        lenient=1,
     ),
     option(
         "layers.cfg/run/log.jsonl: cannot write the log: Not a directory",
@@ -241,6 +260,13 @@ PRODUCTS = [
         "show --load-file=good --out=run.jpg",
         "run.jpg: a picture must end in one of .png, .svg, .pdf",
         "one of those",
+    ),
+    command(
+        "show --load-file=good --out=run.png",
+        "good: the net has no cost layer, so there is no curve",
+        "name a run that was trained",
+        "the cost was taken out of it",
+        rewrite(without_cost),
     ),
     command(
         "show --load-file=good --out=layers.cfg/run.png",

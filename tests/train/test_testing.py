@@ -188,6 +188,35 @@ def test_pickled_features(place, tmp_path):
     }
 
 
+def test_a_run_tested_on_ten_views_gives_features_of_one(place, tmp_path):
+    assert place.train("ten", multiview_test=1, epochs=1, test_range=5) == 0
+    options = {"load_file": place.root / "ten", "write_features": "fc", "feature_path": tmp_path}
+    assert cli.main(as_arguments(options)) == 0
+    with np.load(tmp_path / "data_batch_5.npz") as content:
+        assert content["features"].shape == (CASES, 3)
+
+
+def test_features_of_data_without_labels(tmp_path):
+    definition = "[data]\ntype=data\ndataIdx=0\n[fc]\ntype=fc\ninputs=data\noutputs=4\n"
+    (tmp_path / "def.cfg").write_text(definition + "[size]\ntype=cost.sum2\ninputs=fc\n")
+    rates = "[fc]\nepsW=0\nepsB=0\nmomW=0\nmomB=0\nwc=0\n[size]\ncoeff=1\n"
+    (tmp_path / "params.cfg").write_text(rates)
+    options = {
+        "data_provider": "dummy-12",
+        "batch_size": 6,
+        "test_range": 1,
+        "layer_def": tmp_path / "def.cfg",
+        "layer_params": tmp_path / "params.cfg",
+        "write_features": "fc",
+        "feature_path": tmp_path,
+    }
+    assert cli.main(as_arguments(options)) == 0
+    with np.load(tmp_path / "data_batch_1.npz") as content:
+        assert {name: content[name].shape for name in content} == {"features": (6, 4)}
+    assert cli.main(as_arguments({**options, "feature_format": "pickle"})) == 0
+    assert list(load_pickle(tmp_path / "data_batch_1")) == ["data"]
+
+
 def test_pickles_name_only_what_numpy_1_has(place, tmp_path):
     assert run(place, write_features="fc", feature_path=tmp_path, feature_format="pickle") == 0
     content = (tmp_path / "data_batch_5").read_bytes()
