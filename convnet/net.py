@@ -28,6 +28,8 @@ from convnet.runner import Runner
 Matrices = Sequence[np.ndarray]
 Costs = dict[str, np.ndarray]
 
+REMEDY = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
+
 
 @dataclass
 class _Pass:
@@ -340,14 +342,15 @@ class Net:
         for name, layer in self.graph.items():
             for parameter in layer.parameters:
                 if not np.isfinite(self.ops.download(parameter.value.storage.array)).all():
-                    return f"Layer '{name}': {parameter.name} holds a NaN or infinity"
+                    return f"Layer '{name}': {parameter.name} holds a NaN or infinity; {REMEDY}"
             buffer = (
                 layer.values_buffer if isinstance(layer, CostLayer) else recording.outputs[name]
             )
             values = self.ops.download(runner.array(recording.program, buffer, cases))
             if not np.isfinite(values).all():
-                kind = "data" if isinstance(layer, DataLayer) else "output"
-                return f"Layer '{name}': its {kind} holds a NaN or infinity"
+                if isinstance(layer, DataLayer):
+                    return f"Layer '{name}': its data holds a NaN or infinity; mend the data"
+                return f"Layer '{name}': its output holds a NaN or infinity; {REMEDY}"
         return "a cost was NaN or infinite, but every layer's output is finite now"
 
 

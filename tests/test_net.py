@@ -10,7 +10,7 @@ import pytest
 
 from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.layer_types.base import CHECK, TEST, TRAIN, Mode
-from convnet.net import Net
+from convnet.net import REMEDY, Net
 from convnet.ops.base import Ops
 from convnet.ops.cpu import CpuOps
 from convnet.ops.reference import ReferenceOps
@@ -364,10 +364,13 @@ def make_negative(net: Net, batch: list[np.ndarray]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        (spoil_weights, "Layer 'top': top.weights.0 holds a NaN or infinity"),
-        (spoil_data, "Layer 'data': its data holds a NaN or infinity"),
-        (make_negative, "Layer 'top_neuron': its output holds a NaN or infinity"),  # a root
-        (make_large, "Layer 'cost': its output holds a NaN or infinity"),  # p = 0
+        (spoil_weights, "Layer 'top': top.weights.0 holds a NaN or infinity; " + REMEDY),
+        (spoil_data, "Layer 'data': its data holds a NaN or infinity; mend the data"),
+        (
+            make_negative,
+            "Layer 'top_neuron': its output holds a NaN or infinity; " + REMEDY,
+        ),  # a root
+        (make_large, "Layer 'cost': its output holds a NaN or infinity; " + REMEDY),  # p = 0
     ],
 )
 def test_nan_is_explained_and_nothing_learned(

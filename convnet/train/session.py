@@ -20,12 +20,10 @@ from convnet.checkpoint import (
 )
 from convnet.config.reader import Source, read_sections
 from convnet.errors import CheckpointError, NonFiniteError, OptionError, Problems
-from convnet.net import Net
-from convnet.options import Options, merge, require
+from convnet.net import REMEDY, Net
+from convnet.options import Options, merge, option_name, require
 from data_providers import registry
 from data_providers.base import DataProvider, ProviderOptions
-
-REMEDY = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
 
 
 @dataclass
@@ -101,7 +99,8 @@ def open_session(given: dict[str, Any]) -> Session:
     shapes = list(test_data.shapes)
     if loaded:
         name = str(find_checkpoint(Path(options.load_file)))
-        _check_minibatches(options, loaded, name)
+        if training:
+            _check_batch_in_progress(options, loaded, name)
         _check_definition(options, given, loaded, name)
         checkpoint = replace(
             loaded,
@@ -178,14 +177,17 @@ def _check_definition(
         )
 
 
-def _check_minibatches(options: Options, loaded: Checkpoint, name: str) -> None:
-    """Raises: OptionError if --mini would change while a batch is in progress."""
-    state, mini = loaded.state, loaded.options.get("mini")
-    if state.minibatch and options.mini != mini:
-        raise OptionError(
-            f"{name}: saved in the middle of batch {state.epoch}.{state.batch}, in minibatches of "
-            f"{mini}; go on with --mini {mini} up to the next test before it can be changed"
-        )
+def _check_batch_in_progress(options: Options, loaded: Checkpoint, name: str) -> None:
+    """Raises: OptionError if a batch is in progress and would be another, or be cut otherwise."""
+    state = loaded.state
+    for option in ("mini", "data_provider", "batch_size", "image_size") if state.minibatch else ():
+        before, now = loaded.options.get(option), getattr(options, option)
+        if now != before:
+            raise OptionError(
+                f"{name}: saved in the middle of batch {state.epoch}.{state.batch}, with "
+                f"{option_name(option)} {before}; go on so up to the next test before it can be "
+                f"changed to {now}"
+            )
 
 
 def _check_outputs(net: Net, state: TrainingState, name: str) -> None:
@@ -242,15 +244,25 @@ def open_data(options: Options, *, test: bool) -> DataProvider:
 
 
 def run_directory(options: Options, given: dict[str, Any]) -> Path:
-    """Where checkpoints go: to --save-file, beside the loaded one, or to a new dated directory."""
+    """Where checkpoints go: to --save-file, beside the loaded one, or to a new dated directory.
+
+    The latter for a new run, and for one that is loaded and given another --save-path.
+    """
     if given.get("save_file"):
         return Path(options.save_file)
     if options.load_file:
         path = Path(options.load_file)
-        return path if path.is_dir() else path.parent
+        directory = path if path.is_dir() else path.parent
+        # The same --save-path given again means to go on in the same directory.
+        if "save_path" not in given or _same(directory.absolute().parent, Path(options.save_path)):
+            return directory
     dated = Path(options.save_path) / time.strftime("ConvNet__%Y-%m-%d_%H.%M.%S")
     directory, number = dated, 1
     while directory.exists():  # of a run that began in the same second
         number += 1
         directory = dated.with_name(f"{dated.name}-{number}")
     return directory
+
+
+def _same(first: Path, second: Path) -> bool:
+    return first.resolve() == second.resolve()

@@ -10,10 +10,10 @@ from types import FrameType
 
 from convnet import report
 from convnet.checkpoint import TrainingState
-from convnet.errors import NonFiniteError
+from convnet.errors import BatchError, NonFiniteError
 from convnet.net import Matrices
 from convnet.plan import Clock
-from convnet.train.session import REMEDY, Session
+from convnet.train.session import Session
 from convnet.train.testing import (
     Sums,
     add_costs,
@@ -39,18 +39,17 @@ class StopRequest:
         """Receives the signals while the block runs; a second one ends the program at once."""
 
         def receive(number: int, frame: FrameType | None) -> None:
+            if self.signal:
+                signal.signal(number, before[signal.Signals(number)])
+                signal.raise_signal(number)
             self.signal = signal.Signals(number).name
-            restore()
-
-        def restore() -> None:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
         before = {n: signal.signal(n, receive) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            restore()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def batches_done(state: TrainingState, train_range: list[int]) -> int:
@@ -124,6 +123,11 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
     if (state.epoch, state.batch) != (clock.epoch, clock.batch):
         state.epoch, state.batch = clock.epoch, clock.batch
         state.minibatch, state.partial = 0, {}
+    if (state.minibatch - 1) * net.batch_size >= cases:
+        raise BatchError(
+            f"batch {clock.batch}: {state.minibatch} minibatches of it are done, but it holds "
+            f"{cases} images now; go on with the data that the run began with"
+        )
     for index, part in enumerate(minibatches(matrices, net)):
         if index < state.minibatch:
             continue
@@ -132,7 +136,7 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
             add_costs(state.partial, net.train_step(part, step))
         except NonFiniteError as error:
             raise NonFiniteError(
-                f"batch {clock.epoch}.{clock.batch}, minibatch {index}: {error}; {REMEDY}"
+                f"batch {clock.epoch}.{clock.batch}, minibatch {index}: {error}"
             ) from None
         state.minibatch = index + 1
         if stop:
@@ -153,9 +157,7 @@ def _test_and_save(session: Session, log: report.Log, started: float) -> None:
         numbers = test_numbers(options, len(state.test_outputs))
         costs, cases = test_batches(session, numbers, verbose=False)
     except NonFiniteError as error:
-        raise NonFiniteError(
-            f"after batch {state.epoch}.{state.batch}: {error}; {REMEDY}"
-        ) from None
+        raise NonFiniteError(f"after batch {state.epoch}.{state.batch}: {error}") from None
     state.test_outputs.append((costs, cases))
     state.test_times.append(len(state.train_outputs))
     recent = state.test_outputs[-len(options.test_range) :]

@@ -214,8 +214,8 @@ CHECKPOINTS = [
     ),
     command(
         "--load-file=good --mini=5",
-        "good/1.4.safetensors: saved in the middle of batch 1.4, in minibatches of 4; go on with "
-        "--mini 4 up to the next test before it can be changed",
+        "good/1.4.safetensors: saved in the middle of batch 1.4, with --mini 4; go on so up to "
+        "the next test before it can be changed to 5",
         "that",
         "the run was stopped by Ctrl-C",
         rewrite(lambda tensors, header: header["state"].update(minibatch=1)),

@@ -81,14 +81,16 @@ coeff = 1
 """
 
 
-def write_batches(folder: Path, shape: tuple[int, int, int] = SHAPE, batches: int = 6) -> None:
+def write_batches(
+    folder: Path, shape: tuple[int, int, int] = SHAPE, batches: int = 6, cases: int = CASES
+) -> None:
     """Writes `batches` batches of random images whose class can be learnt; the last two test."""
     rng = np.random.default_rng(1)
     patterns = rng.integers(0, 200, (int(np.prod(shape)), CLASSES))
 
     def batch(number: int) -> Batch:
-        labels = rng.integers(0, CLASSES, CASES).astype(np.int32)
-        noise = rng.integers(0, 56, (patterns.shape[0], CASES))
+        labels = rng.integers(0, CLASSES, cases).astype(np.int32)
+        noise = rng.integers(0, 56, (patterns.shape[0], cases))
         return Batch((patterns[:, labels] + noise).astype(np.uint8), labels, number < batches - 1)
 
     write_data_set(

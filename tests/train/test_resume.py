@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from convnet import cli
+from convnet.checkpoint import checkpoint_files
 from convnet.net import Net
-from tests.train.helpers import Workplace, as_arguments, assert_same, start_process
+from tests.train.helpers import (
+    Workplace,
+    as_arguments,
+    assert_same,
+    start_process,
+    write_batches,
+)
 
 STEPS = 12 * 3  # batches times minibatches
 
@@ -145,25 +152,17 @@ def test_second_signal_ends_at_once(place, run, signals_at, capsys):
     assert_same(place.checkpoint(run), place.checkpoint("whole"))
 
 
-def test_any_second_signal_has_its_usual_effect(place, run, signals_at):
-    handlers = []
+def test_any_second_signal_has_its_usual_effect(place, run, signals_at, monkeypatch):
+    def usual(number, frame):
+        raise KeyboardInterrupt
 
-    def remember():
-        handlers.append(signal.getsignal(signal.SIGTERM))
-
-    signals_at(2, numbers=(signal.SIGINT,))
-    step = Net.train_step
-
-    def watched(self, *args):
-        costs = step(self, *args)
-        remember()
-        return costs
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Net, "train_step", watched)
-        assert place.train(run) == 0
-    assert handlers[0] is not signal.SIG_DFL
-    assert handlers[1] is signal.SIG_DFL
+    before = signal.signal(signal.SIGTERM, usual)
+    try:
+        signals_at(2, numbers=(signal.SIGINT, signal.SIGTERM))
+        assert place.train(run) == 130
+        assert signal.getsignal(signal.SIGTERM) is usual
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
@@ -299,3 +298,31 @@ def test_a_finished_run(place, run, capsys):
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "Nothing to do: 1 epochs are done; raise --epochs to go on"
     assert (place.root / run / "1.4.safetensors").read_bytes() == before
+
+
+def test_a_batch_in_progress_that_has_shrunk(place, run, signals_at, capsys):
+    signals_at(3)  # the last minibatch of batch 1
+    assert place.train(run) == 0
+    write_batches(place.root / "small", cases=4)
+    assert place.resume(run, data_path=place.root / "small") == 1
+    assert capsys.readouterr().err == (
+        "error: batch 1: 3 minibatches of it are done, but it holds 4 images now; "
+        "go on with the data that the run began with\n"
+    )
+
+
+def test_tests_and_features_may_cut_a_batch_in_progress_otherwise(place, run, signals_at):
+    signals_at(2)
+    assert place.train(run) == 0
+    assert place.resume(run, mini=3, test_only=1) == 0
+
+
+def test_another_save_path_gets_a_directory_of_its_own(place, run):
+    runs = place.root / "runs"
+    assert cli.main(place.arguments(save_path=runs, epochs=1)) == 0
+    (first,) = runs.iterdir()
+    assert place.resume(first, save_path=runs, epochs=2) == 0
+    assert list(runs.iterdir()) == [first]
+    assert place.resume(first, save_path=place.root / "others", epochs=3) == 0
+    (second,) = (place.root / "others").iterdir()
+    assert (checkpoint_files(first)[-1].stem, checkpoint_files(second)[-1].stem) == ("2.4", "3.4")

@@ -246,7 +246,7 @@ def test_a_nan_in_the_data(place, capsys, monkeypatch):
     monkeypatch.setattr(ImageProvider, "load", damaged)
     assert place.train("nan-data") == 1
     assert capsys.readouterr().err.startswith(
-        "error: batch 2.2, minibatch 2: Layer 'data': its data holds a NaN or infinity; lower"
+        "error: batch 2.2, minibatch 2: Layer 'data': its data holds a NaN or infinity; mend"
     )
     # The last test came after batch 2.1.
     assert place.checkpoint("nan-data").state.batch == 1
