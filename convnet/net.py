@@ -180,6 +180,8 @@ class Net:
         Raises:
             BatchError: wrong number, type or shape of matrices, or labels outside the classes.
         """
+        if not isinstance(matrices, (list, tuple)):
+            raise BatchError(f"expected a list of matrices; found {type(matrices).__name__}")
         used = []
         for layer in self._data:
             if layer.index >= len(matrices):

@@ -73,6 +73,8 @@ class DataProvider(ABC):
         self.test = test
         self._check_options()
         existing = self.open()
+        if not getattr(self, "shapes", None):
+            raise DataError(f"{type(self).__name__}.open must set shapes, one for each matrix")
         if not self.batch_range:
             raise DataError(f"{path}: the {self._role} range is empty; name at least one batch")
         missing = [] if existing is None else sorted(set(self.batch_range) - set(existing))
@@ -111,7 +113,10 @@ class DataProvider(ABC):
             value = getattr(self.options, field.name)
             option = "--" + field.name.replace("_", "-")
             if value != field.default and field.name not in self.understands | {"seed"}:
-                raise DataError(f"{type(self).__name__} does not understand {option}; leave it out")
+                raise DataError(
+                    f"{type(self).__name__} does not understand {option}; leave it out, or give"
+                    f" {option} {field.default:g} where a checkpoint brings another value"
+                )
             if field.name in ("inner_size", "image_size", "batch_size") and value < 0:
                 raise DataError(f"{option} {value}: expected 0 or more")
 

@@ -82,7 +82,7 @@ def _import(dotted: str, name: str) -> type[DataProvider]:
     module, _, attribute = dotted.rpartition(".")
     try:
         provider = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # a module of the user's may fail in any way
         raise DataError(f"data provider {name!r}: cannot import {dotted}: {error}") from error
     if not (isinstance(provider, type) and issubclass(provider, DataProvider)):
         raise DataError(f"data provider {name!r}: {dotted} is not a subclass of DataProvider")

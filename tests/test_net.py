@@ -439,3 +439,8 @@ def test_matrices_must_be_arrays() -> None:
     images, labels = make_batch()
     with pytest.raises(BatchError, match=r"^matrix 0 must be a numpy array; found list$"):
         make_net(between(FC)).forward([images.tolist(), labels])
+
+
+def test_data_must_be_a_list_of_matrices() -> None:
+    with pytest.raises(BatchError, match=r"^expected a list of matrices; found NoneType$"):
+        make_net(between(FC)).forward(None)

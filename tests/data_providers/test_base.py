@@ -76,3 +76,12 @@ def test_number_ranges():
 
 def test_an_error_is_one_line():
     assert str(DataError("one\ntwo")) == "one two"
+
+
+def test_a_provider_must_set_its_shapes(tmp_path):
+    class Shapeless(Counting):
+        def open(self):
+            return [1]
+
+    with pytest.raises(DataError, match=r"^Shapeless\.open must set shapes, one for each matrix$"):
+        Shapeless(tmp_path, [1], ProviderOptions(), test=False)

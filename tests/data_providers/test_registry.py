@@ -48,6 +48,7 @@ def test_entry_points(monkeypatch):
         ("dummy-cn-0", "no data provider 'dummy-cn-0'; did you mean dummy-cn-n"),
         ("no.such.Class", "data provider 'no.such.Class': cannot import no.such.Class: No module"),
         (f"{__name__}.Yours", "cannot import .*Yours: module .* has no attribute 'Yours'"),
+        ("..x", "data provider '..x': cannot import ..x: "),
         (".x", "data provider '.x': cannot import .x: "),
         ("pathlib.Path", "'pathlib.Path': pathlib.Path is not a subclass of DataProvider"),
     ],

@@ -85,7 +85,8 @@ DATA = [
         multiview_test=1,
     ),
     option(
-        "DummyProvider does not understand --inner-size; leave it out",
+        "DummyProvider does not understand --inner-size; leave it out, or give --inner-size 0 "
+        "where a checkpoint brings another value",
         "leave it out",
         data_provider="dummy-cn-75",
     ),
