@@ -81,7 +81,7 @@ def _announce(session: Session) -> None:
     if session.options.gpu:
         report.text("Running on the CPU: this version has no GPU backend, --gpu is not used")
     else:
-        report.text("Running on the CPU")
+        report.text("Running on the CPU; a first run compiles its kernels, about half a minute")
     report.text(f"Current time: {time.asctime()}")
     report.text(f"Saving checkpoints to {session.directory}")
     report.text(report.RULE)
