@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import subprocess
 import sys
 import time
 
@@ -47,6 +48,8 @@ def wait_for_training(process, log, start) -> None:
 def test_killed_at_random_instants(tmp_path, processes):
     place = Workplace(tmp_path)
     rng = random.Random(0)
+    # First, as it also leaves compiled kernels for the processes to load.
+    assert place.train("whole", **OPTIONS) == 0
     arguments = place.arguments(save_file=tmp_path / "killed", **OPTIONS)
     log = tmp_path / "killed" / "log.jsonl"
     loaded = 0
@@ -64,7 +67,21 @@ def test_killed_at_random_instants(tmp_path, processes):
     assert loaded > KILLS / 2
     assert events(log).count('"event": "stop"') == 0
     assert cli.main(arguments) == 0
-    assert place.train("whole", **OPTIONS) == 0
     assert_same(place.checkpoint("killed"), place.checkpoint("whole"))
     # Half-written files are overwritten when the run comes to the same place again.
     assert len(list(log.parent.iterdir())) == 3
+
+
+@pytest.mark.slow
+def test_kernels_just_compiled_and_kernels_from_the_cache_give_the_same_bits(tmp_path):
+    place = Workplace(tmp_path)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    for run in ("compiled", "loaded"):
+        arguments = place.arguments(save_file=tmp_path / run, epochs=20)
+        subprocess.run(
+            [sys.executable, "-m", "convnet", *arguments],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+    assert_same(place.checkpoint("loaded"), place.checkpoint("compiled"))

@@ -8,6 +8,8 @@ from numba import prange
 from convnet.ops.base import Array
 from convnet.ops.cpu.jit import BLOCK, ZERO, parallel, serial
 
+SUMS = 64
+
 
 @parallel
 def scale(inputs: Array, factor: float, acts: Array) -> None:
@@ -46,25 +48,24 @@ def eltmax_bprop(
 
 @serial
 def _total(values: Array) -> float:
-    """The sum of a flat array in double precision, of short pieces in single precision.
+    """The sum of a flat array, in double precision but for runs of BLOCK / SUMS numbers.
 
-    Four pieces at a time, since a processor can add more than one sum can take.
+    Many sums side by side, as the order is fixed and a single one would not vectorise.
     """
     result = 0.0
-    piece = BLOCK // 4
-    whole = values.size // BLOCK * BLOCK
-    for start in range(0, whole, BLOCK):
-        a, b, c, d = ZERO, ZERO, ZERO, ZERO
-        for i in range(start, start + piece):
-            a += values[i]
-            b += values[i + piece]
-            c += values[i + 2 * piece]
-            d += values[i + 3 * piece]
-        result += (a + b) + (c + d)
-    rest = ZERO
-    for i in range(whole, values.size):
-        rest += values[i]
-    return result + rest
+    sums = np.empty(SUMS, np.float32)
+    for start in range(0, values.size, BLOCK):
+        stop = min(start + BLOCK, values.size)
+        whole = start + (stop - start) // SUMS * SUMS
+        sums[:] = ZERO
+        for i in range(start, whole, SUMS):
+            for j in range(SUMS):
+                sums[j] += values[i + j]
+        for j in range(SUMS):
+            result += sums[j]
+        for i in range(whole, stop):
+            result += values[i]
+    return result
 
 
 @parallel

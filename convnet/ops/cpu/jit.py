@@ -33,13 +33,9 @@ SHARED = 1 << 14  # elements of the largest array from which on waking other thr
 # processor too a training step then takes three times as long. Read when numba loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# Sums may be reordered, so that they vectorise, but NaN and infinity must come through.
-_OPTIONS: dict[str, Any] = {
-    "cache": True,
-    "nogil": True,
-    "error_model": "numpy",
-    "fastmath": {"contract", "reassoc", "arcp", "nsz"},
-}
+# No fast math: it lets the compiler choose the order of sums, and a kernel that was just compiled
+# then differs in the last bit from the same kernel loaded from the cache.
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 _HERE = Path(__file__).parent
 _FILES = [*sorted(_HERE.glob("*.py")), _HERE.parent / "philox.py"]
