@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convnet import resources
 from convnet.checkpoint import Checkpoint, load_checkpoint
 from convnet.config.layers import read_layer_files
 from convnet.config.reader import Source
@@ -76,7 +77,7 @@ def read_graph(
 
 
 def _file(file: LayerFile) -> Source | Path:
-    return file if isinstance(file, Source) else Path(file)
+    return file if isinstance(file, Source) else resources.layer_file(Path(file))
 
 
 def build(

@@ -25,3 +25,15 @@ def find_folder(name: Literal["kernels", "layers"]) -> Path:
         f"the folder {name} that comes with the program is neither at {installed} (installed) nor "
         f"at {checkout} (checkout); install the program again"
     )
+
+
+def layer_file(path: Path) -> Path:
+    """`path`, or the shipped file if `path` is layers/NAME and there is no such file here.
+
+    So `--layer-def layers/layers-mnist-quick.cfg` works from any directory.
+    """
+    if path.parent == Path("layers") and not path.exists():
+        shipped = find_folder("layers") / path.name
+        if shipped.exists():
+            return shipped
+    return path

@@ -31,11 +31,11 @@ MAY_IMPORT = {
     "net": "errors graph layer_types ops plan recording runner",
     "options": "errors version",
     "checkpoint": "config errors options",
-    "api": "checkpoint config errors geometry graph layer_types net ops",
+    "api": "checkpoint config errors geometry graph layer_types net ops resources",
     "__init__": "api errors net plan version",
     "report": "errors geometry graph layer_types options data_providers",
     "show": "api checkpoint errors layer_types",
-    "train": "api checkpoint config errors graph layer_types net options plan report "
+    "train": "api checkpoint config errors graph layer_types net options plan report resources "
     "data_providers",
     "cli": "api errors options report show train data_providers",
     "__main__": "cli",

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from convnet import resources
+from convnet import cli, resources
 from convnet.errors import ConvnetError
 from convnet.resources import find_folder
 
@@ -31,3 +31,15 @@ def test_a_missing_folder_is_reported_with_both_places(tmp_path, monkeypatch):
         f"the folder kernels that comes with the program is neither at {package / '_kernels'} "
         f"(installed) nor at {tmp_path / 'kernels'} (checkout); install the program again"
     )
+
+
+def test_shipped_layer_files_are_found_from_any_directory(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "--layer-def", "layers/layers-mnist-quick.cfg"]) == 0
+    assert "fc128" in capsys.readouterr().out
+    assert cli.main(["check", "--layer-def", "layers/no-such.cfg"]) == 1
+    (tmp_path / "layers").mkdir()
+    own = tmp_path / "layers" / "layers-mnist-quick.cfg"
+    own.write_text("[mine]\ntype=unheard-of\n")
+    assert cli.main(["check", "--layer-def", "layers/layers-mnist-quick.cfg"]) == 1
+    assert "unheard-of" in capsys.readouterr().err

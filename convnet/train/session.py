@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from convnet import resources
 from convnet.api import make_ops, read_graph, restore
 from convnet.checkpoint import (
     Checkpoint,
@@ -219,8 +220,8 @@ def _parameters(
 
 
 def layer_file(options: Options, name: str) -> Path:
-    """A layer file, below --layer-path if that is given."""
-    return Path(options.layer_path) / name
+    """A layer file, below --layer-path if that is given, or a shipped one."""
+    return resources.layer_file(Path(options.layer_path) / name)
 
 
 def open_data(options: Options, *, test: bool) -> DataProvider:
