@@ -245,6 +245,20 @@ class Net:
             for cost in self.costs
         }
 
+    def finite_costs(
+        self, matrices: Matrices, mode: Mode = TEST, clock: Clock | None = None
+    ) -> Costs:
+        """As forward.
+
+        Raises:
+            BatchError: as forward.
+            NonFiniteError: a cost is NaN or infinite; names the first layer that is.
+        """
+        costs = self.forward(matrices, mode, clock)
+        if not all(np.isfinite(values).all() for values in costs.values()):
+            raise NonFiniteError(self.explain_non_finite(matrices, mode, clock))
+        return costs
+
     def cost_values(self, cost: LogregCost, matrices: Matrices, probs: np.ndarray) -> np.ndarray:
         """The values of a cost for given predictions, (classes, .., images), float64."""
         labels = matrices[cost.labels.index][cost.labels.rows]
@@ -281,9 +295,7 @@ class Net:
         """
         self._steps += 1
         clock = clock or Clock(self.seed, minibatch=self._steps)
-        costs = self.forward(matrices, TRAIN, clock)
-        if not all(np.isfinite(values).all() for values in costs.values()):
-            raise NonFiniteError(self.explain_non_finite(matrices, TRAIN, clock))
+        costs = self.finite_costs(matrices, TRAIN, clock)
         self.backward()
         return costs
 

@@ -16,7 +16,6 @@ from convnet import report
 from convnet.checkpoint import write_atomically
 from convnet.errors import BatchError, ConvnetError, NonFiniteError, OptionError
 from convnet.graph import Graph
-from convnet.layer_types.base import TEST
 from convnet.layer_types.cost import LogregCost
 from convnet.net import Costs, Matrices, Net
 from convnet.options import Options
@@ -81,17 +80,10 @@ def test_batch(session: Session, number: int, matrices: Matrices) -> tuple[Sums,
     sums: Sums = {}
     try:
         for parts in zip(*(minibatches(view, net) for view in by_view), strict=True):
-            add_costs(sums, _average_costs(net, parts) if views > 1 else _costs(net, parts[0]))
+            add_costs(sums, _average_costs(net, parts) if views > 1 else net.finite_costs(parts[0]))
     except NonFiniteError as error:
         raise NonFiniteError(f"test batch {number}: {error}") from None
     return sums, cases
-
-
-def _costs(net: Net, part: Matrices) -> Costs:
-    costs = net.forward(part)
-    if not all(np.isfinite(values).all() for values in costs.values()):
-        raise NonFiniteError(net.explain_non_finite(part, TEST))
-    return costs
 
 
 def logreg_costs(graph: Graph) -> list[LogregCost]:
@@ -103,7 +95,7 @@ def _average_costs(net: Net, views: Sequence[Matrices]) -> Costs:
     costs = logreg_costs(net.graph)
     means: list[np.ndarray] = [np.zeros(()) for _ in costs]
     for view in views:
-        _costs(net, view)
+        net.finite_costs(view)
         for i, cost in enumerate(costs):
             means[i] = means[i] + net.activity(cost.inputs[1].name) / len(views)
     return {
@@ -157,7 +149,7 @@ def write_features(session: Session) -> None:
     for number, matrices in loaded_batches(session, options.test_range):
         parts = []
         for part in minibatches(matrices, net):
-            _costs(net, part)
+            net.finite_costs(part)
             parts.append(net.activity(name).reshape(-1, part[0].shape[1]).T)
         features = np.ascontiguousarray(np.concatenate(parts), np.float32)
         size = features.shape[1]

@@ -9,6 +9,7 @@ import pytest
 
 from convnet import cli
 from convnet.checkpoint import checkpoint_files
+from convnet.layer_types.base import TEST
 from convnet.net import Net
 from tests.train.helpers import (
     Workplace,
@@ -105,11 +106,11 @@ def test_stopped_in_a_test(place, run, monkeypatch):
     """The test that follows the fifth batch is finished and saved."""
     forward = Net.forward
 
-    def stopping(self, matrices, *args):
-        if not args:  # a test
+    def stopping(self, matrices, mode=TEST, *args):
+        if mode == TEST:
             monkeypatch.setattr(Net, "forward", forward)
             signal.raise_signal(signal.SIGINT)
-        return forward(self, matrices, *args)
+        return forward(self, matrices, mode, *args)
 
     monkeypatch.setattr(Net, "forward", stopping)
     assert place.train(run) == 0
