@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convnet.ops.base import RandomKey
+from convnet.ops.roles import RandomKey
 
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from convnet.errors import ShapeError
-from convnet.ops.base import Array
+from convnet.ops.roles import Array
 
 
 def checked(name: str, array: Array, *shape: int) -> Array:

@@ -15,7 +15,6 @@ import numpy as np
 from numba import get_num_threads, prange
 
 from convnet.geometry import Window
-from convnet.ops.base import Array
 from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, aligned, parallel
 from convnet.ops.cpu.tiles import (
     FILTERS,
@@ -33,6 +32,7 @@ from convnet.ops.cpu.vectors import (
     store_sums,
     wgrad_tile,
 )
+from convnet.ops.roles import Array
 
 BAND_FLOATS = 1 << 17  # packed images of a band: 512 KiB, half of an L2 cache
 PARTS = 16  # partial sums of a weight gradient: the most threads that it can use

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from convnet.ops.base import Array
 from convnet.ops.cpu.jit import ZERO, parallel, serial
 from convnet.ops.philox import KEY_STEPS, MULTIPLIERS, ROUNDS
+from convnet.ops.roles import Array
 
 # numba counts in 64 bits, so every word is kept in a uint64 with its upper half zero.
 _M0, _M1 = np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from convnet.ops.base import Array
 from convnet.ops.cpu.jit import BLOCK, ZERO, parallel, serial
+from convnet.ops.roles import Array
 
 SUMS = 64
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from convnet.ops.base import Array
 from convnet.ops.cpu.jit import INFINITY, LANES, parallel
 from convnet.ops.cpu.tiles import FILTERS, pack_weights, store_grads, turn_grads
 from convnet.ops.cpu.vectors import (
@@ -20,6 +19,7 @@ from convnet.ops.cpu.vectors import (
     store_sums,
     wgrad_tile,
 )
+from convnet.ops.roles import Array
 
 DEPTH = 1024  # summands that are treated at a time: 128 images of them fill half an L2 cache
 

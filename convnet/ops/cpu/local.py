@@ -13,7 +13,6 @@ import numpy as np
 from numba import get_num_threads, prange
 
 from convnet.geometry import Window
-from convnet.ops.base import Array
 from convnet.ops.cpu.jit import INFINITY, LANES, aligned, parallel, serial
 from convnet.ops.cpu.tiles import (
     FILTERS,
@@ -30,6 +29,7 @@ from convnet.ops.cpu.vectors import (
     store_sums,
     wgrad_tile,
 )
+from convnet.ops.roles import Array
 
 
 class _Sizes(NamedTuple):

@@ -11,8 +11,8 @@ import numpy as np
 from numba import prange
 from numba.extending import register_jitable
 
-from convnet.ops.base import Array
 from convnet.ops.cpu.jit import BLOCK, ONE, ZERO, parallel
+from convnet.ops.roles import Array
 
 FOUR = np.float32(4)
 

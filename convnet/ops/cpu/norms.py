@@ -11,8 +11,8 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from convnet.ops.base import Array
 from convnet.ops.cpu.jit import ONE, ZERO, parallel, serial
+from convnet.ops.roles import Array
 
 THREE_QUARTERS = np.float32(0.75)
 

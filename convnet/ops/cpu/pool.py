@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from convnet.ops.base import Array
 from convnet.ops.cpu.jit import ONE, ZERO, parallel, serial
+from convnet.ops.roles import Array
 
 
 @serial

@@ -7,8 +7,8 @@ from math import exp, log
 import numpy as np
 from numba import prange
 
-from convnet.ops.base import Array
 from convnet.ops.cpu.jit import ZERO, parallel, serial
+from convnet.ops.roles import Array
 
 
 @parallel

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from numba import prange
 
-from convnet.ops.base import Array
 from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, parallel, serial
 from convnet.ops.cpu.vectors import ROWS, WGRAD_COLUMNS, store_sums, transpose
+from convnet.ops.roles import Array
 
 FILTERS = WGRAD_COLUMNS * LANES  # that a tile of weight gradients treats at a time
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from convnet.geometry import Window
-from convnet.ops.base import Array
+from convnet.ops.roles import Array
 
 
 def split_shared(g: Window, filters: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The operations on windows: convolutions and pooling."""
+"""Convolutions (conv, local) and products (fc): checks arrays, calls the CPU kernels."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from convnet.geometry import Pool, Window
+from convnet.geometry import Window
 from convnet.neurons import Neuron
-from convnet.ops.base import In, Ops, Out
-from convnet.ops.cpu import conv, local, pool
+from convnet.ops.cpu import conv, elementwise, fc, local
 from convnet.ops.cpu.arrays import checked
+from convnet.ops.cpu.elementwise_ops import run_neuron
+from convnet.ops.roles import In, Out
+from convnet.ops.spec.convolution import ConvolutionOps
 
 _f32: Any = np.float32
+
 
 # Neurons that clamp to [low, high]: convolutions do so as they store their sums. The others take
 # a second pass.
 CLAMPS = {"ident": (-inf, inf), "relu": (0.0, inf)}
 
 
-class WindowOps(Ops):
+class CpuConvolutionOps(ConvolutionOps):
     """This part of CpuOps."""
-
-    # --- convolution, shared filters --------------------------------------------------------
 
     def conv_fprop(
         self,
@@ -48,8 +49,6 @@ class WindowOps(Ops):
     ) -> None:
         _wgrad(conv, g, g.conv_filters_shape, images, acts_grad, filters_grad, add)
 
-    # --- convolution, a set of filters per output pixel ---------------------------------------
-
     def local_fprop(
         self,
         g: Window,
@@ -71,6 +70,54 @@ class WindowOps(Ops):
         self, g: Window, images: In, acts_grad: In, filters_grad: Out, add: bool = False
     ) -> None:
         _wgrad(local, g, g.local_filters_shape, images, acts_grad, filters_grad, add)
+
+    def fc_fprop(
+        self,
+        inputs: In,
+        weights: In,
+        biases: In | None,
+        neuron: Neuron,
+        acts: Out,
+        add: bool = False,
+    ) -> None:
+        (K, F), N = weights.shape, inputs.shape[-1]
+        if biases is None:
+            biases = np.zeros(F, _f32)
+        low, high = CLAMPS.get(neuron.kind, CLAMPS["ident"])
+        fc.fprop(
+            checked("inputs", inputs, K, N),
+            checked("weights", weights, K, F),
+            checked("biases", biases, F),
+            _f32(low),
+            _f32(high),
+            checked("acts", acts, F, N),
+            add,
+        )
+        if neuron.kind not in CLAMPS:
+            run_neuron(neuron, acts, acts)
+
+    def fc_dgrad(self, weights: In, acts_grad: In, inputs_grad: Out, add: bool = False) -> None:
+        (K, F), N = weights.shape, acts_grad.shape[-1]
+        fc.dgrad(
+            checked("weights", weights, K, F),
+            checked("acts_grad", acts_grad, F, N),
+            checked("inputs_grad", inputs_grad, K, N),
+            add,
+        )
+
+    def fc_wgrad(self, inputs: In, acts_grad: In, weights_grad: Out, add: bool = False) -> None:
+        (K, F), N = weights_grad.shape, inputs.shape[-1]
+        fc.wgrad(
+            checked("inputs", inputs, K, N),
+            checked("acts_grad", acts_grad, F, N),
+            checked("weights_grad", weights_grad, K, F),
+            add,
+        )
+
+    def bias_grad(self, acts_grad: In, biases_grad: Out, add: bool = False) -> None:
+        rows = biases_grad.size
+        values = checked("acts_grad", acts_grad, rows, acts_grad.size // rows)
+        elementwise.sum_rows(values, checked("biases_grad", biases_grad, rows), add)
 
     def _fprop(
         self,
@@ -101,57 +148,7 @@ class WindowOps(Ops):
             add,
         )
         if neuron.kind not in CLAMPS:
-            self.neuron_fprop(neuron, acts, acts)
-
-    # --- pooling ------------------------------------------------------------------------------
-
-    def pool_max_fprop(self, g: Pool, images: In, acts: Out) -> None:
-        N = images.shape[-1]
-        pool.max_fprop(
-            checked("images", images, *g.images_shape, N),
-            *_pool_sizes(g),
-            checked("acts", acts, *g.acts_shape, N),
-        )
-
-    def pool_max_bprop(
-        self,
-        g: Pool,
-        images: In,
-        acts: In,
-        acts_grad: In,
-        images_grad: Out,
-        add: bool = False,
-    ) -> None:
-        N = images.shape[-1]
-        pool.max_bprop(
-            checked("images", images, *g.images_shape, N),
-            checked("acts", acts, *g.acts_shape, N),
-            checked("acts_grad", acts_grad, *g.acts_shape, N),
-            *_pool_sizes(g),
-            checked("images_grad", images_grad, *g.images_shape, N),
-            add,
-        )
-
-    def pool_avg_fprop(self, g: Pool, divide: bool, images: In, acts: Out) -> None:
-        N = images.shape[-1]
-        pool.avg_fprop(
-            checked("images", images, *g.images_shape, N),
-            *_pool_sizes(g),
-            divide,
-            checked("acts", acts, *g.acts_shape, N),
-        )
-
-    def pool_avg_bprop(
-        self, g: Pool, divide: bool, acts_grad: In, images_grad: Out, add: bool = False
-    ) -> None:
-        N = acts_grad.shape[-1]
-        pool.avg_bprop(
-            checked("acts_grad", acts_grad, *g.acts_shape, N),
-            *_pool_sizes(g),
-            divide,
-            checked("images_grad", images_grad, *g.images_shape, N),
-            add,
-        )
+            run_neuron(neuron, acts, acts)
 
 
 def _dgrad(
@@ -190,7 +187,3 @@ def _wgrad(
         checked("filters_grad", filters_grad, *filters_shape),
         add,
     )
-
-
-def _pool_sizes(g: Pool) -> tuple[int, int, int]:
-    return g.start, g.stride, g.size

@@ -1,0 +1,103 @@
+"""Elementwise operations, copies of rows, dropout: checks arrays, calls the CPU kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convnet.neurons import Neuron
+from convnet.ops.cpu import elementwise, neurons
+from convnet.ops.cpu.arrays import checked
+from convnet.ops.cpu.dropout import dropout
+from convnet.ops.roles import Array, In, InOut, Out, RandomKey
+from convnet.ops.spec.elementwise import ElementwiseOps
+
+_f32: Any = np.float32
+
+
+class CpuElementwiseOps(ElementwiseOps):
+    """This part of CpuOps."""
+
+    def neuron_fprop(self, neuron: Neuron, inputs: In, acts: Out) -> None:
+        run_neuron(neuron, inputs, acts)
+
+    def neuron_bprop(
+        self, neuron: Neuron, values: In, acts_grad: In, inputs_grad: Out, add: bool = False
+    ) -> None:
+        kernel = neurons.bprop_add(neuron.kind) if add else neurons.bprop(neuron.kind)
+        size = values.size
+        kernel(
+            checked("values", values, size),
+            *_parameters(neuron),
+            checked("acts_grad", acts_grad, size),
+            checked("inputs_grad", inputs_grad, size),
+        )
+
+    def add_scaled(self, inputs: In, scale: float, acts: Out, add: bool = False) -> None:
+        kernel = elementwise.scale_add if add else elementwise.scale
+        size = inputs.size
+        kernel(checked("inputs", inputs, size), _f32(scale), checked("acts", acts, size))
+
+    def eltmax(self, first: In, second: In, acts: Out) -> None:
+        size = first.size
+        elementwise.eltmax(
+            checked("first", first, size),
+            checked("second", second, size),
+            checked("acts", acts, size),
+        )
+
+    def eltmax_bprop(
+        self, inputs: In, acts: In, acts_grad: In, inputs_grad: Out, add: bool = False
+    ) -> None:
+        size = inputs.size
+        elementwise.eltmax_bprop(
+            checked("inputs", inputs, size),
+            checked("acts", acts, size),
+            checked("acts_grad", acts_grad, size),
+            checked("inputs_grad", inputs_grad, size),
+            add,
+        )
+
+    def copy_rows(
+        self, source: In, source_row: int, target: InOut, target_row: int, rows: int, add: bool
+    ) -> None:
+        N = source.shape[-1]
+        block = checked("source", source, source.size // N, N)[source_row : source_row + rows]
+        place = checked("target", target, target.size // N, N)[target_row : target_row + rows]
+        if add:
+            place += block
+        else:
+            place[...] = block
+
+    def dropout(
+        self,
+        inputs: In,
+        keep: float,
+        scale: float,
+        key: RandomKey,
+        acts: Out,
+        add: bool = False,
+    ) -> None:
+        size = inputs.size
+        dropout(
+            checked("inputs", inputs, size),
+            np.uint64(np.ceil(keep * 2**24)),  # u 2^-24 < keep, in whole numbers
+            _f32(scale),
+            np.array([word & 0xFFFFFFFF for word in key], np.uint64),
+            checked("acts", acts, size),
+            add,
+        )
+
+
+def _parameters(neuron: Neuron) -> tuple[np.float32, np.float32]:
+    """The two parameters of a neuron, zero where it has none."""
+    a, b = (*neuron.parameters, 0.0, 0.0)[:2]
+    return _f32(a), _f32(b)
+
+
+def run_neuron(neuron: Neuron, inputs: Array, acts: Array) -> None:
+    """acts = f(inputs). In place."""
+    kernel = neurons.fprop(neuron.kind)
+    size = inputs.size
+    kernel(checked("inputs", inputs, size), *_parameters(neuron), checked("acts", acts, size))

@@ -1,0 +1,126 @@
+"""Pooling and response normalisation in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from convnet.geometry import Norm, Pool
+from convnet.ops.reference.common import store
+from convnet.ops.roles import Array, In, Out
+from convnet.ops.spec.windows import WindowOps
+
+
+class ReferenceWindowOps(WindowOps):
+    """This part of ReferenceOps."""
+
+    def pool_max_fprop(self, g: Pool, images: In, acts: Out) -> None:
+        for output, window in _pool_windows(g):
+            acts[output] = images[window].max(axis=(1, 2), keepdims=True)
+
+    def pool_max_bprop(
+        self,
+        g: Pool,
+        images: In,
+        acts: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        total = np.zeros_like(images)
+        for output, window in _pool_windows(g):
+            total[window] += acts_grad[output] * (images[window] == acts[output])
+        store(images_grad, total, add)
+
+    def pool_avg_fprop(self, g: Pool, divide: bool, images: In, acts: Out) -> None:
+        reduce = np.mean if divide else np.sum
+        for output, window in _pool_windows(g):
+            acts[output] = reduce(images[window], axis=(1, 2), keepdims=True)
+
+    def pool_avg_bprop(
+        self, g: Pool, divide: bool, acts_grad: In, images_grad: Out, add: bool = False
+    ) -> None:
+        total = np.zeros_like(images_grad)
+        for output, window in _pool_windows(g):
+            height, width = total[window].shape[1:3]
+            total[window] += acts_grad[output] / (height * width if divide else 1)
+        store(images_grad, total, add)
+
+    def rnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
+        _norm_fprop(norm, (1, 2), images, denoms, acts)
+
+    def rnorm_bprop(
+        self,
+        norm: Norm,
+        images: In,
+        denoms: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        _norm_bprop(norm, (1, 2), images, denoms, acts_grad, images_grad, add)
+
+    def cmrnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
+        _norm_fprop(norm, (0,), images, denoms, acts)
+
+    def cmrnorm_bprop(
+        self,
+        norm: Norm,
+        images: In,
+        denoms: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        _norm_bprop(norm, (0,), images, denoms, acts_grad, images_grad, add)
+
+
+def _pool_windows(g: Pool) -> Iterator[tuple[Any, Any]]:
+    """Index of each output pixel, and of the image pixels in its window."""
+    for p in range(g.out_height):
+        for q in range(g.out_width):
+            rows, columns = g.rows(p), g.columns(q)
+            yield (
+                np.s_[:, p : p + 1, q : q + 1],
+                np.s_[:, rows.start : rows.stop, columns.start : columns.stop],
+            )
+
+
+def _neighbours(norm: Norm, length: int, dtype: np.dtype[Any]) -> Array:
+    """Square matrix: 1 where the row's element is normalised by the column's."""
+    matrix = np.zeros((length, length), dtype)
+    for i in range(length):
+        matrix[i, norm.span(i, length)] = 1
+    return matrix
+
+
+def _apply(matrix: Array, values: Array, axis: int) -> Array:
+    return np.moveaxis(np.tensordot(matrix, values, axes=(1, axis)), 0, axis)
+
+
+def _norm_fprop(
+    norm: Norm, axes: tuple[int, ...], images: Array, denoms: Array, acts: Array
+) -> None:
+    total = images**2
+    for axis in axes:
+        total = _apply(_neighbours(norm, total.shape[axis], total.dtype), total, axis)
+    store(denoms, norm.min_div + norm.scale * total)
+    store(acts, images * denoms**-norm.power)
+
+
+def _norm_bprop(
+    norm: Norm,
+    axes: tuple[int, ...],
+    images: Array,
+    denoms: Array,
+    acts_grad: Array,
+    images_grad: Array,
+    add: bool,
+) -> None:
+    total = acts_grad * images * denoms ** (-norm.power - 1)
+    for axis in axes:
+        total = _apply(_neighbours(norm, total.shape[axis], total.dtype).T, total, axis)
+    direct = acts_grad * denoms**-norm.power
+    store(images_grad, direct - 2 * norm.power * norm.scale * images * total, add)

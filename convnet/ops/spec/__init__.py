@@ -1,0 +1,1 @@
+"""The operations by family: arguments, shapes and formulas. See convnet.ops.base."""

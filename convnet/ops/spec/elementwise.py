@@ -1,0 +1,60 @@
+"""Elementwise operations, copies of rows, dropout: arguments, shapes and formulas."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from convnet.neurons import Neuron
+from convnet.ops.roles import In, InOut, Out, RandomKey
+
+
+class ElementwiseOps(ABC):
+    """This part of Ops."""
+
+    @abstractmethod
+    def neuron_fprop(self, neuron: Neuron, inputs: In, acts: Out) -> None:
+        """acts = f(inputs), see convnet.neurons. In place."""
+
+    @abstractmethod
+    def neuron_bprop(
+        self, neuron: Neuron, values: In, acts_grad: In, inputs_grad: Out, add: bool = False
+    ) -> None:
+        """inputs_grad = acts_grad * f'. In place on acts_grad.
+
+        `values` is the neuron's output if neuron.from_output, else its input.
+        """
+
+    @abstractmethod
+    def add_scaled(self, inputs: In, scale: float, acts: Out, add: bool = False) -> None:
+        """acts = scale * inputs. In place."""
+
+    @abstractmethod
+    def eltmax(self, first: In, second: In, acts: Out) -> None:
+        """acts = max(first, second). In place."""
+
+    @abstractmethod
+    def eltmax_bprop(
+        self, inputs: In, acts: In, acts_grad: In, inputs_grad: Out, add: bool = False
+    ) -> None:
+        """inputs_grad = acts_grad where inputs equals acts, else 0: ties all get it."""
+
+    @abstractmethod
+    def copy_rows(
+        self, source: In, source_row: int, target: InOut, target_row: int, rows: int, add: bool
+    ) -> None:
+        """Copies (or adds) `rows` rows between arrays taken as (rows, N)."""
+
+    @abstractmethod
+    def dropout(
+        self,
+        inputs: In,
+        keep: float,
+        scale: float,
+        key: RandomKey,
+        acts: Out,
+        add: bool = False,
+    ) -> None:
+        """acts = scale * inputs where uniform(key, element) < keep, else 0. In place.
+
+        Being linear it is its own backward pass: the mask is drawn again, not stored.
+        """

@@ -1,0 +1,73 @@
+"""Pooling and response normalisation: arguments, shapes and formulas."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from convnet.geometry import Norm, Pool
+from convnet.ops.roles import In, Out
+
+
+class WindowOps(ABC):
+    """This part of Ops."""
+
+    @abstractmethod
+    def pool_max_fprop(self, g: Pool, images: In, acts: Out) -> None:
+        """acts = maximum of each window. Shapes: see Pool."""
+
+    @abstractmethod
+    def pool_max_bprop(
+        self,
+        g: Pool,
+        images: In,
+        acts: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        """Each pixel gets acts_grad of every window whose maximum it equals: ties all get it."""
+
+    @abstractmethod
+    def pool_avg_fprop(self, g: Pool, divide: bool, images: In, acts: Out) -> None:
+        """acts = mean over the existing pixels of each window, or their sum if not `divide`."""
+
+    @abstractmethod
+    def pool_avg_bprop(
+        self, g: Pool, divide: bool, acts_grad: In, images_grad: Out, add: bool = False
+    ) -> None:
+        """Each pixel gets acts_grad (divided likewise) of every window that holds it."""
+
+    @abstractmethod
+    def rnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
+        """acts = images * denoms^-power, denoms = D of Norm; all (C,H,W,N); over pixels."""
+
+    @abstractmethod
+    def rnorm_bprop(
+        self,
+        norm: Norm,
+        images: In,
+        denoms: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        """images_grad_i = g_i D_i^-power - 2 power scale x_i sum over j of g_j x_j D_j^(-power-1)
+
+        where j runs over the elements whose neighbourhood holds i, and g is acts_grad.
+        """
+
+    @abstractmethod
+    def cmrnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
+        """As rnorm_fprop, over channels."""
+
+    @abstractmethod
+    def cmrnorm_bprop(
+        self,
+        norm: Norm,
+        images: In,
+        denoms: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        """As rnorm_bprop, over channels."""
