@@ -16,6 +16,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, cast
 
 from convnet.neurons import IDENT
@@ -24,9 +25,35 @@ from convnet.ops.base import IN_PLACE, Array, Ops
 ALIGNMENT = 16  # floats: one cache line
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some consecutive microbatches of a minibatch: `count` of `of`, from number `first`.
+
+    A minibatch is cut into microbatches of ceil(cases / of) images; the last ones may hold
+    fewer, or none. See convnet.replicas.
+    """
+
+    first: int = 0
+    count: int = 1
+    of: int = 1
+
+    def span(self, cases: int) -> tuple[int, int]:
+        """The first image of the part, and the one after its last, of a minibatch of `cases`."""
+        micro = -(-cases // self.of)
+        return min(cases, self.first * micro), min(cases, (self.first + self.count) * micro)
+
+    def cases(self, cases: int) -> int:
+        """Images of the part in a minibatch of `cases`."""
+        start, stop = self.span(cases)
+        return stop - start
+
+
+WHOLE = Part()
+
+
 @dataclass(eq=False)
 class Storage:
-    """A piece of memory: `size` numbers per image, or `size` in all if not `per_case`.
+    """A piece of memory: `size` numbers per image of `part`, or `size` in all if not `per_case`.
 
     Storage with an `array` (weights) is fixed and belongs to the net; all other storage lives
     in the arena, from its first to its last use, or to the end of the program if it is kept.
@@ -36,29 +63,48 @@ class Storage:
     size: int
     per_case: bool = True
     array: Array | None = None
+    part: Part = WHOLE
+
+    def length(self, cases: int) -> int:
+        """Numbers in all, for minibatches of `cases` images."""
+        return self.size * (self.part.cases(cases) if self.per_case else 1)
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """A storage seen as an array of `shape`, followed by the number of images if per_case."""
+    """A storage seen as an array of `shape`, followed by the number of images if per_case.
+
+    `start` is where the array begins: numbers into the storage (per image, if per_case).
+    """
 
     storage: Storage
     shape: tuple[int, ...]
+    start: int = 0
 
     def reshape(self, *shape: int) -> Buffer:
         """The same memory with another shape of the same size (-1: the rest)."""
-        return Buffer(self.storage, _complete(shape, self.storage.size))
+        return Buffer(self.storage, _complete(shape, prod(self.shape)), self.start)
+
+    def rows(self, first: int, count: int) -> Buffer:
+        """A view of `count` rows (indices of the first dimension) from number `first`."""
+        row = prod(self.shape[1:])
+        return Buffer(self.storage, (count, *self.shape[1:]), self.start + first * row)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is all of the storage."""
+        return prod(self.shape) == self.storage.size
 
     def __str__(self) -> str:
-        return f"{self.storage.name}({'x'.join(map(str, self.shape))})"
+        place = f"+{self.start}" if self.start else ""
+        return f"{self.storage.name}{place}({'x'.join(map(str, self.shape))})"
 
 
-def new_buffer(name: str, shape: Sequence[int], *, per_case: bool = True) -> Buffer:
+def new_buffer(
+    name: str, shape: Sequence[int], *, per_case: bool = True, part: Part = WHOLE
+) -> Buffer:
     """A buffer on a storage of its own."""
-    size = 1
-    for length in shape:
-        size *= length
-    return Buffer(Storage(name, size, per_case), tuple(shape))
+    return Buffer(Storage(name, prod(shape), per_case, part=part), tuple(shape))
 
 
 @dataclass(frozen=True)
@@ -66,7 +112,9 @@ class Clock:
     """Where the training is: what an operation's arguments may depend on from step to step.
 
     Attributes:
+        minibatch: number in the batch.
         progress: fraction of the whole training that is done, 0 to 1, constant within a batch.
+        steps: minibatches that were trained on before this one, since the training began.
     """
 
     seed: int = 0
@@ -74,6 +122,7 @@ class Clock:
     batch: int = 0
     minibatch: int = 0
     progress: float = 0.0
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,12 +132,26 @@ class RunValue:
     at: Callable[[Clock], Any]
 
 
+@dataclass(frozen=True)
+class CaseValue:
+    """An argument that depends on the number of images of the minibatch."""
+
+    at: Callable[[int], Any]
+
+
 @dataclass
 class Call:
-    """One operation with its arguments by name."""
+    """One operation with its arguments by name.
+
+    Attributes:
+        part: the images that it works on; it is left out where there are none.
+        due: whether it is run this time; None: always.
+    """
 
     op: str
     args: dict[str, Any]
+    part: Part = WHOLE
+    due: Callable[[Clock], bool] | None = None
 
     def storages(self) -> set[Storage]:
         return {a.storage for a in self.args.values() if isinstance(a, Buffer)}
@@ -103,10 +166,16 @@ class Call:
 
 
 class Recorder:
-    """Stands in for a backend and writes down the operations that are called on it."""
+    """Stands in for a backend and writes down the operations that are called on it.
+
+    Attributes:
+        calls: what was written down.
+        part: the part of the minibatch that the next calls work on.
+    """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.part = WHOLE
 
     def as_ops(self) -> Ops:
         return cast(Ops, self)
@@ -119,7 +188,7 @@ class Recorder:
             bound.apply_defaults()
             arguments = dict(bound.arguments)
             del arguments["self"]
-            self.calls.append(Call(op, arguments))
+            self.calls.append(Call(op, arguments, self.part))
 
         return record
 
@@ -155,12 +224,16 @@ class Program:
     def resolve(self, buffer: Buffer, arena: Array, cases: int) -> Array:
         """The array behind a buffer, for minibatches of `cases` images."""
         storage = self.owner(buffer.storage)
+        shape = buffer.shape
+        first, scale = buffer.start, 1
+        if storage.per_case:
+            scale = storage.part.cases(cases)
+            shape = (*shape, scale)
         if storage.array is not None:
-            return storage.array.reshape(buffer.shape)
-        shape = buffer.shape + ((cases,) if storage.per_case else ())
-        size = storage.size * (cases if storage.per_case else 1)
-        start = self.offsets[storage]
-        return arena[start : start + size].reshape(shape)
+            memory = storage.array.reshape(-1)
+        else:
+            memory, first = arena, self.offsets[storage] + first * scale
+        return memory[first : first + prod(shape)].reshape(shape)
 
     def __str__(self) -> str:
         """The calls, then the buffers: place in the arena and size, or whose place they take."""
@@ -215,6 +288,8 @@ def _fuse(
             between = call.args["probs_grad"]
         if not isinstance(between, Buffer) or between.storage in kept_storages:
             continue
+        if not between.is_whole:  # other calls write the rest of it
+            continue
         # With several inputs a layer's acts are written by several calls; the last one counts.
         later = [j for j in users[between.storage] if j > i]
         if len(later) != 1:
@@ -254,6 +329,8 @@ def _alias(program: Program) -> None:
         if call.op not in IN_PLACE or call.args.get("add"):
             continue
         source_name, target_name = IN_PLACE[call.op]
+        if not (call.args[source_name].is_whole and call.args[target_name].is_whole):
+            continue
         source = program.owner(call.args[source_name].storage)
         target = program.owner(call.args[target_name].storage)
         fixed = any(s in program.kept or s.array is not None for s in (source, target))
@@ -281,12 +358,9 @@ def _place(program: Program) -> None:
 
 
 def _length(storage: Storage, batch_size: int) -> int:
-    length = storage.size * (batch_size if storage.per_case else 1)
-    return -(-length // ALIGNMENT) * ALIGNMENT
+    return -(-storage.length(batch_size) // ALIGNMENT) * ALIGNMENT
 
 
 def _complete(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
-    known = 1
-    for length in shape:
-        known *= length if length != -1 else 1
+    known = prod(length for length in shape if length != -1)
     return tuple(size // known if length == -1 else length for length in shape)

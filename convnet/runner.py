@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from convnet.ops.base import Array, Ops
-from convnet.plan import Buffer, Clock, Program, RunValue
+from convnet.plan import Buffer, CaseValue, Clock, Program, RunValue
 
 
 @dataclass
@@ -20,10 +20,16 @@ class _BoundCall:
     operation: Callable[..., None]
     arguments: dict[str, Any]
     open: dict[str, RunValue]
+    due: Callable[[Clock], bool] | None
 
     def __call__(self, clock: Clock) -> None:
+        if self.due and not self.due(clock):
+            return
         values = {name: value.at(clock) for name, value in self.open.items()}
         self.operation(**self.arguments, **values)
+
+
+_Bound = list[_BoundCall | None]
 
 
 class Runner:
@@ -36,7 +42,9 @@ class Runner:
         self.ops = ops
         self._arena: Array | None = None
         self._arena_size = 0
-        self._bound: WeakKeyDictionary[Program, dict[int, list[_BoundCall]]] = WeakKeyDictionary()
+        self._bound: WeakKeyDictionary[Program, dict[int, list[_BoundCall | None]]] = (
+            WeakKeyDictionary()
+        )
 
     def reserve(self, program: Program) -> None:
         """Makes the arena large enough for the program."""
@@ -64,23 +72,31 @@ class Runner:
         # Whoever reads the costs looks for NaNs, and tells in which layer they began.
         with np.errstate(all="ignore"):
             for call in self._bind(program, cases)[first:last]:
-                call(clock)
+                if call:
+                    call(clock)
 
-    def _bind(self, program: Program, cases: int) -> list[_BoundCall]:
+    def _bind(self, program: Program, cases: int) -> _Bound:
+        """The calls with their arrays; None for one whose part of the minibatch is empty."""
         by_cases = self._bound.setdefault(program, {})
         if cases not in by_cases:
             by_cases[cases] = [
                 _BoundCall(
                     getattr(self.ops, call.op),
                     {
-                        name: self.array(program, value, cases)
-                        if isinstance(value, Buffer)
-                        else value
+                        name: self._closed(program, value, cases)
                         for name, value in call.args.items()
                         if not isinstance(value, RunValue)
                     },
                     {n: v for n, v in call.args.items() if isinstance(v, RunValue)},
+                    call.due,
                 )
+                if call.part.cases(cases)
+                else None
                 for call in program.calls
             ]
         return by_cases[cases]
+
+    def _closed(self, program: Program, value: Any, cases: int) -> Any:
+        if isinstance(value, Buffer):
+            return self.array(program, value, cases)
+        return value.at(cases) if isinstance(value, CaseValue) else value

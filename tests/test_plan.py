@@ -10,12 +10,16 @@ import pytest
 from convnet.layer_types.base import CHECK, TEST, TRAIN, Mode
 from convnet.neurons import IDENT, Neuron
 from convnet.ops.base import IN_PLACE, In, Ops, Out
+from convnet.ops.reference import ReferenceOps
 from convnet.plan import (
+    Clock,
+    Part,
     Program,
     Recorder,
     compile_program,
     new_buffer,
 )
+from convnet.runner import Runner
 from tests.helpers import between, layer, make_net
 
 RELU = Neuron("relu")
@@ -51,6 +55,45 @@ def test_buffers() -> None:
     assert buffer.reshape(-1).shape == (30,)
     assert buffer.reshape(6, -1).shape == (6, 5)
     assert buffer.reshape(5, 6).storage is buffer.storage
+
+
+def test_rows_of_a_buffer() -> None:
+    buffer = new_buffer("w", (6, 5), per_case=False)
+    rows = buffer.rows(2, 3).rows(1, 2)
+    assert (rows.shape, rows.start, str(rows)) == ((2, 5), 15, "w+15(2x5)")
+    assert (rows.reshape(-1).start, rows.is_whole, buffer.rows(0, 6).is_whole) == (15, False, True)
+    buffer.storage.array = np.arange(30.0).reshape(6, 5)
+    program = compile_program([], {}, 1, [])
+    assert program.resolve(rows, None, 1).ravel().tolist() == list(range(15, 25))
+
+
+def test_rows_of_activities() -> None:
+    recorder = Recorder()
+    x, y = new_buffer("x", (4,)), new_buffer("y", (4,))
+    recorder.as_ops().add_scaled(x.rows(0, 2), 2.0, y.rows(2, 2))
+    recorder.as_ops().add_scaled(x.rows(2, 2), 3.0, y.rows(0, 2))
+    program = compile_program(recorder.calls, {}, 3, [x, y])
+    runner = Runner(ReferenceOps())
+    runner.reserve(program)
+    runner.array(program, x, 2)[...] = np.arange(8.0).reshape(4, 2)
+    runner.run(program, 2, Clock())
+    assert runner.array(program, y, 2).tolist() == [[12, 15], [18, 21], [0, 2], [4, 6]]
+
+
+def test_a_layer_that_writes_rows_keeps_its_neuron_apart() -> None:
+    recorder = Recorder()
+    ops, (x, w, y, z) = recorder.as_ops(), (new_buffer(name, (4, 4)) for name in "xwyz")
+    for first in (0, 2):
+        ops.fc_fprop(x, w, None, IDENT, y.rows(first, 2))
+    ops.neuron_fprop(RELU, y, z)
+    program = compile_program(recorder.calls, {}, 3, [x])
+    assert [call.op for call in program.calls] == ["fc_fprop", "fc_fprop", "neuron_fprop"]
+
+
+def test_parts_of_a_minibatch() -> None:
+    part = Part(first=2, count=2, of=4)
+    assert [part.span(cases) for cases in (8, 10, 5, 1)] == [(4, 8), (6, 10), (4, 5), (1, 1)]
+    assert [Part(3, 1, 4).cases(cases) for cases in (8, 10, 5)] == [2, 1, 0]
 
 
 # --- fusing -------------------------------------------------------------------------------------
