@@ -13,6 +13,7 @@ from convnet.layer_types.data import DataLayer
 from convnet.layer_types.elementwise import NeuronLayer
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.layer_types.weights import WeightLayer
+from convnet.replicas import check_periods, set_replicas
 
 Graph = dict[str, Layer]
 
@@ -54,6 +55,9 @@ def build_graph(specs: Sequence[LayerSpec], data_shapes: Sequence[Shape]) -> Gra
                 values={"neuron": neuron},
             )
             graph[name] = outputs[spec.name] = NeuronLayer(neuron_spec, [layer])
+    if not problems:
+        set_replicas(graph, problems)
+        check_periods(graph, problems)
     problems.raise_if_any()
     return graph
 

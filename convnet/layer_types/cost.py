@@ -18,7 +18,7 @@ from convnet.geometry import Shape
 from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
-from convnet.plan import Buffer, new_buffer
+from convnet.plan import Buffer, Part, new_buffer
 
 
 class SoftmaxLayer(Layer):
@@ -49,7 +49,7 @@ class CostLayer(Layer):
 
     Attributes:
         value_names: what the cost's values are; the first is what is minimised.
-        values_buffer: where the operation puts them, summed over the minibatch.
+        values_buffer: where the operation puts them, summed over the images.
     """
 
     keys: ClassVar[tuple[Key, ...]] = (
@@ -70,9 +70,11 @@ class CostLayer(Layer):
         self.shape = Shape(0)
         coeff = spec.values["coeff"]
         self.coeff: float = 1.0 if coeff is None else coeff
-        self.values_buffer = new_buffer(
-            f"{self.name}.values", (len(self.value_names),), per_case=False
-        )
+
+    def begin(self, part: Part) -> None:
+        super().begin(part)
+        shape = (len(self.value_names),)
+        self.values_buffer = new_buffer(f"{self.name}.values", shape, per_case=False, part=part)
 
     def check_data(self, matrices: Sequence[np.ndarray]) -> None:
         """Looks at the data of a batch before it is used.

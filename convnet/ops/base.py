@@ -64,10 +64,22 @@ class Ops(ConvolutionOps, WindowOps, ElementwiseOps, CostOps):
         momentum: float,
         rate: float,
         decay: float,
-        cases: int,
+        cases: float,
     ) -> None:
         """increments = momentum*increments - rate/cases*gradients - decay*rate*weights;
         weights += increments. Any shape. cuda-convnet's rule: the decay takes part in momentum.
+        """
+
+    @abstractmethod
+    def bound_columns(
+        self, weights: InOut, modules: int, low: float, high: float, centred: bool
+    ) -> None:
+        """Scales columns so that their norms lie between `low` and `high`.
+
+        `weights` is taken as (modules, rows, F); each column (module, :, f) has the norm
+        |w|, or |w - mean(w)| / rows if `centred`. Columns of norm 0 stay as they are.
+        cuda-convnet2's wball is low = high = wball, in a local layer low = 0; its wcNormMin and
+        wcNormMax are centred bounds.
         """
 
 

@@ -51,7 +51,7 @@ class CpuOps(CpuConvolutionOps, CpuWindowOps, CpuElementwiseOps, CpuCostOps, Ops
         momentum: float,
         rate: float,
         decay: float,
-        cases: int,
+        cases: float,
     ) -> None:
         size = weights.size
         elementwise.sgd(
@@ -61,4 +61,12 @@ class CpuOps(CpuConvolutionOps, CpuWindowOps, CpuElementwiseOps, CpuCostOps, Ops
             _f32(momentum),
             _f32(rate / cases),
             _f32(decay * rate),
+        )
+
+    def bound_columns(
+        self, weights: InOut, modules: int, low: float, high: float, centred: bool
+    ) -> None:
+        rows, columns = weights.size // weights.shape[-1], weights.shape[-1]
+        elementwise.bound_columns(
+            checked("weights", weights, modules, rows // modules, columns), low, high, centred
         )

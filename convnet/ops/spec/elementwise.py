@@ -45,6 +45,12 @@ class ElementwiseOps(ABC):
         """Copies (or adds) `rows` rows between arrays taken as (rows, N)."""
 
     @abstractmethod
+    def copy_cases(
+        self, source: In, source_case: int, target: InOut, target_case: int, cases: int
+    ) -> None:
+        """Copies `cases` images between arrays taken as (rows, images)."""
+
+    @abstractmethod
     def dropout(
         self,
         inputs: In,
