@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from convnet.config.reader import Source
 from convnet.errors import CheckpointError, OptionError, Problems, ShapeError
 from convnet.geometry import Shape
 from convnet.graph import Graph, build_graph
+from convnet.initial import initial_values
+from convnet.layer_types.base import Layer, Parameter
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.net import Net
 from convnet.ops.base import Ops
@@ -90,14 +93,39 @@ def build(
     seed: int = 0,
     keep: Iterable[str] = (),
     lenient: bool = False,
+    conserve_mem: bool = False,
+    init_modules: Sequence[str] = (),
 ) -> Net:
     """A net with initial weights; see read_graph, make_ops and Net for the arguments.
+
+    Args:
+        init_modules: names of the Python modules whose functions the layer file may call for
+            initial weights, see convnet.initial.
 
     Raises:
         ConfigError: one line for each mistake of the layer files.
     """
     graph = read_graph(layer_def, layer_params, data_shapes, lenient=lenient)
-    return Net(graph, make_ops(backend), batch_size=batch_size, seed=seed, keep=keep)
+    return new_net(
+        graph,
+        make_ops(backend),
+        batch_size=batch_size,
+        seed=seed,
+        keep=keep,
+        conserve_mem=conserve_mem,
+        init_modules=init_modules,
+    )
+
+
+def new_net(
+    graph: Graph, ops: Ops, *, seed: int = 0, init_modules: Sequence[str] = (), **arguments: Any
+) -> Net:
+    """A net whose initial weights are as the layer files say; see build."""
+
+    def initial(layer: Layer, parameter: Parameter) -> np.ndarray:
+        return initial_values(layer, parameter, seed, init_modules)
+
+    return Net(graph, ops, seed=seed, initial=initial, **arguments)
 
 
 def load(
@@ -127,6 +155,7 @@ def restore(
     batch_size: int,
     backend: str = "cpu",
     keep: Iterable[str] = (),
+    conserve_mem: bool = False,
     name: str = "checkpoint",
     data_shapes: DataShapes | None = None,
     problems: Problems | None = None,
@@ -140,7 +169,14 @@ def restore(
         problems=problems,
     )
     seed = int(checkpoint.options.get("seed", 0))
-    net = Net(graph, make_ops(backend), batch_size=batch_size, seed=seed, keep=keep)
+    net = Net(
+        graph,
+        make_ops(backend),
+        batch_size=batch_size,
+        seed=seed,
+        keep=keep,
+        conserve_mem=conserve_mem,
+    )
     try:
         net.load_state(checkpoint.weights)
     except ShapeError as error:

@@ -10,14 +10,14 @@ does no printing and touches no files.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.graph import Graph, feature_layer
-from convnet.layer_types.base import TEST, TRAIN, Mode
+from convnet.layer_types.base import TEST, TRAIN, Layer, Mode, Parameter
 from convnet.layer_types.cost import CostLayer, LogregCost
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
@@ -53,6 +53,10 @@ class Net:
         seed: of the initial weights and of dropout.
         keep: layers whose output and gradient, and matrices whose gradient, can be read after a
             pass.
+        conserve_mem: compute outputs of layers without weights again in the backward pass
+            instead of keeping them; the results are the same bits.
+        initial: makes the initial values of a layer's parameter, see convnet.initial; without
+            it they are random numbers.
 
     Raises:
         OptionError: arguments out of range.
@@ -60,7 +64,15 @@ class Net:
     """
 
     def __init__(
-        self, graph: Graph, ops: Ops, *, batch_size: int, seed: int = 0, keep: Iterable[str] = ()
+        self,
+        graph: Graph,
+        ops: Ops,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        keep: Iterable[str] = (),
+        conserve_mem: bool = False,
+        initial: Callable[[Layer, Parameter], np.ndarray] | None = None,
     ) -> None:
         if isinstance(keep, str) or not isinstance(batch_size, int) or batch_size < 1 or seed < 0:
             raise OptionError(
@@ -70,6 +82,7 @@ class Net:
         self.graph = graph
         self.batch_size = batch_size
         self.seed = seed
+        self.conserve_mem = conserve_mem
         self._runner = Runner(ops)
         self._recordings: dict[Mode, Recording] = {}
         self._steps = 0
@@ -80,9 +93,12 @@ class Net:
         for parameter in self.parameters.values():
             if parameter.value.storage.array is not None:
                 raise ShapeError("this graph serves another net already; build a graph for each")
-            initial = parameter.initial(_generator(seed, parameter.name))
-            self._allocate(parameter.value, initial)
-            self._allocate(parameter.increment, np.zeros_like(initial))
+            if initial:
+                values = initial(graph[parameter.layer], parameter)
+            else:
+                values = parameter.initial(generator(seed, parameter.name))
+            self._allocate(parameter.value, values)
+            self._allocate(parameter.increment, np.zeros_like(values))
         self._sums = [p.gradient for p in carried_parameters(graph)]
         for gradient in self._sums:
             self._allocate(gradient, np.zeros(gradient.shape, np.float32))
@@ -176,7 +192,7 @@ class Net:
     def recording(self, mode: Mode) -> Recording:
         """The program of a mode, compiled when first asked for."""
         if mode not in self._recordings:
-            new = record(self.graph, mode, self.batch_size, self._keep)
+            new = record(self.graph, mode, self.batch_size, self._keep, self.conserve_mem)
             self._runner.reserve(new.program)
             self._recordings[mode] = new
             self._last = None  # its values may have gone with a smaller arena
@@ -387,7 +403,7 @@ class Net:
         return "a cost was NaN or infinite, but every layer's output is finite now"
 
 
-def _generator(seed: int, name: str) -> np.random.Generator:
+def generator(seed: int, name: str) -> np.random.Generator:
     """Random numbers for one matrix, independent of which other layers the net has."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(name.encode())])
     return np.random.Generator(np.random.Philox(sequence))

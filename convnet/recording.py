@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from convnet.errors import ConfigError
 from convnet.graph import Graph, consumers
 from convnet.layer_types.base import Backward, Grad, Layer, Mode, Parameter
-from convnet.layer_types.cost import CostLayer, LogregCost
+from convnet.layer_types.cost import CostLayer, LogregCost, SoftmaxLayer
 from convnet.layer_types.data import DataLayer
 from convnet.layer_types.elementwise import NeuronLayer
 from convnet.layer_types.weights import WeightLayer
@@ -299,11 +299,12 @@ def _last_users(graph: Graph, backward: set[str], mode: Mode) -> dict[Parameter,
 def _is_anchor(layer: Layer) -> bool:
     """Whether its output stays from the forward to the backward pass in any case.
 
-    Those of data and weights, and of a neuron that its layer computes in the same call.
+    Those of data, weights and predictions, and of a neuron that its layer computes in the same
+    call.
     """
     if isinstance(layer, NeuronLayer) and layer.neuron.from_output:
         return isinstance(layer.inputs[0], WeightLayer)
-    return isinstance(layer, (DataLayer, WeightLayer, CostLayer))
+    return isinstance(layer, (DataLayer, WeightLayer, SoftmaxLayer, CostLayer))
 
 
 def _place(part: Part, inside: Part) -> tuple[CaseValue, CaseValue]:

@@ -32,12 +32,14 @@ MAY_IMPORT = {
     "net": "errors graph layer_types ops plan recording runner",
     "options": "errors version",
     "checkpoint": "config errors options",
-    "api": "checkpoint config errors geometry graph layer_types net ops resources",
+    "initial": "checkpoint errors layer_types net",
+    "api": "checkpoint config errors geometry graph initial layer_types net ops resources",
     "__init__": "api errors net plan version",
+    "transform": "config errors graph layer_types",
     "report": "errors geometry graph layer_types options data_providers",
     "show": "api checkpoint errors layer_types",
     "train": "api checkpoint config errors graph layer_types net options plan report resources "
-    "data_providers",
+    "transform data_providers",
     "cli": "api errors options report show train data_providers",
     "__main__": "cli",
 }
