@@ -293,7 +293,8 @@ def check_saved(values: dict[str, Any]) -> None:
     for name in values.keys() & FIELDS.keys():
         value, default = values[name], getattr(Options(), name)
         if isinstance(default, list):
-            good = isinstance(value, list) and all(type(n) is int and n >= -1 for n in value)
+            least = -1 if name == "gpu" else 0
+            good = isinstance(value, list) and all(type(n) is int and n >= least for n in value)
         else:
             good = type(value) is type(default)
         if not good:

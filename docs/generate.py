@@ -151,6 +151,7 @@ _OPTION_VALUES: dict[Callable[[str], object], str] = {
     options.natural: "whole number >= 0",
     options.positive: "whole number >= 1",
     options.parse_devices: "`0` or `0,1`",
+    options.parse_names: "`a` or `a,b`",
     options.parse_float: "number",
     options.parse_format: "`npz` or `pickle`",
 }

@@ -80,7 +80,7 @@ class WeightLayer(Layer):
         Key(
             "updatePeriod",
             Int(min=0),
-            "passes between two updates, 0: as few as possible; see the page on several devices",
+            "passes between two updates, 0: as few as possible; see docs/devices.md",
             default=0,
             file="parameters",
         ),

@@ -47,7 +47,7 @@ def test_missing_neurons():
             parse_neuron(name)
 
 
-@pytest.mark.parametrize("key", ["partialSum", "sumWidth", "gpu", "superEps", "superMom"])
+@pytest.mark.parametrize("key", ["partialSum", "sumWidth", "superEps", "superMom"])
 def test_keys_that_do_nothing(key):
     assert isinstance(KEYS[key].kind, Ignored)
 
