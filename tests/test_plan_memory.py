@@ -191,7 +191,8 @@ def test_random_programs(seed: int) -> None:
 @pytest.mark.parametrize("mode", [TRAIN, TEST, CHECK], ids=str)
 @pytest.mark.parametrize("name", sorted(path.name for path in LAYERS.glob("layers-*")))
 def test_memory_of_shipped_nets(name: str, mode: Mode) -> None:
-    images = (1, 28, 28) if "mnist" in name else (3, 32, 32)
+    side = 224 if "imagenet" in name else 28 if "mnist" in name else 32
+    images = (1 if "mnist" in name else 3, side, side)
     parameters = LAYERS / name.replace("layers-", "layer-params-")
     graph = read_graph(LAYERS / name, parameters, [images, (1, 1, 1)])
     for parameter in (p for x in graph.values() for p in x.own_parameters):
@@ -239,14 +240,13 @@ def test_conserving_memory_changes_no_bit(ops: Ops, text: str) -> None:
 
 
 def test_conserving_memory_lowers_the_peak() -> None:
-    """Of a net with large outputs of pooling and normalisation."""
     graph = read_graph(
-        LAYERS / "layers-cifar10-18pct.cfg",
-        LAYERS / "layer-params-cifar10-18pct.cfg",
-        [(3, 32, 32), (1, 1, 1)],
+        LAYERS / "layers-imagenet-1gpu.cfg",
+        LAYERS / "layer-params-imagenet-1gpu.cfg",
+        [(3, 224, 224), (1, 1, 1)],
     )
     usual, conserving = (record(graph, TRAIN, 128, (), c).program.arena_size for c in (False, True))
-    assert conserving < 0.9 * usual
+    assert conserving < 0.7 * usual
 
 
 def test_what_nobody_reads_is_not_computed_again() -> None:
