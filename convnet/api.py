@@ -18,7 +18,7 @@ import numpy as np
 
 from convnet import resources
 from convnet.checkpoint import Checkpoint, load_checkpoint
-from convnet.config.layers import read_layer_files
+from convnet.config.layers import LayerSpec, read_layer_files
 from convnet.config.reader import Source
 from convnet.errors import CheckpointError, OptionError, Problems, ShapeError
 from convnet.geometry import Shape
@@ -28,6 +28,7 @@ from convnet.layer_types.base import Layer, Parameter
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.net import Net
 from convnet.ops.base import Ops
+from convnet.shapes import infer_data_shapes
 
 LayerFile = Source | str | PathLike[str]
 DataShapes = Sequence[tuple[int, int, int]]
@@ -69,14 +70,35 @@ def read_graph(
     Raises:
         ConfigError: one line for each mistake of the files.
     """
-    specs = read_layer_files(
+    specs = _read_specs(layer_def, layer_params, lenient, problems)
+    return build_graph(specs, [Shape(*shape) for shape in data_shapes])
+
+
+def infer_shapes(
+    layer_def: LayerFile, layer_params: LayerFile | None = None, *, lenient: bool = False
+) -> list[tuple[int, int, int]]:
+    """Shapes of the data that the layers fit, see convnet.shapes.
+
+    Raises:
+        ConfigError: one line for each mistake of the files; or no shapes fit.
+    """
+    specs = _read_specs(layer_def, layer_params, lenient, None)
+    return [shape.as_tuple() for shape in infer_data_shapes(specs)]
+
+
+def _read_specs(
+    layer_def: LayerFile,
+    layer_params: LayerFile | None,
+    lenient: bool,
+    problems: Problems | None,
+) -> list[LayerSpec]:
+    return read_layer_files(
         _file(layer_def),
         _file(layer_params) if layer_params is not None else None,
         LAYER_TYPES,
         lenient=lenient,
         problems=problems,
     )
-    return build_graph(specs, [Shape(*shape) for shape in data_shapes])
 
 
 def _file(file: LayerFile) -> Source | Path:
