@@ -34,9 +34,9 @@ MAY_IMPORT = {
     "api": "checkpoint config errors geometry graph layer_types net ops resources",
     "__init__": "api errors net plan version",
     "report": "errors geometry graph layer_types options data_providers",
-    "show": "api checkpoint errors layer_types",
     "train": "api checkpoint config errors graph layer_types net options plan report resources "
     "data_providers",
+    "show": "api checkpoint errors layer_types net options report train",
     "cli": "api errors options report show train data_providers",
     "__main__": "cli",
 }
@@ -49,7 +49,7 @@ ONLY_IN = {
     "pycuda": ["convnet/ops/cuda/"],
     "matplotlib": ["convnet/show/"],
     "rich": ["convnet/report.py"],
-    "argparse": ["convnet/cli.py", "convnet/options.py"],
+    "argparse": ["convnet/cli.py", "convnet/options.py", "convnet/show/cli.py"],
     # Files are never executed: pickles are read in one place, by an unpickler that knows few names.
     "pickle": ["data_providers/pickles.py", "convnet/train/testing.py"],
     "configparser": [],
