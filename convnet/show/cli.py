@@ -89,10 +89,12 @@ def cost(arguments: Sequence[str]) -> None:
     runs = [open_run(Path(name)) for name in dict.fromkeys(names)]
     for run in runs:
         run.checkpoint.options.update(_given(args, "train_range", "test_range"))
-    values = [find_value(run, args.show_cost, args.cost_idx) for run in runs]
-    index = f"-{args.cost_idx}" if args.cost_idx else ""
-    out = args.out or default_out(runs[0].path, f"cost-{values[0].cost}{index}")
-    for line in draw_cost(runs, values[0], args.smooth_test_errors, out):
+    value = find_value(runs[0], args.show_cost, args.cost_idx)
+    for run in runs[1:]:
+        find_value(run, value.cost, value.index)
+    index = f"-{value.index}" if value.index else ""
+    out = args.out or default_out(runs[0].path, f"cost-{value.cost}{index}")
+    for line in draw_cost(runs, value, args.smooth_test_errors, out):
         report.text(line)
     _tell(out)
 

@@ -24,6 +24,7 @@ from convnet.train.testing import loaded_batches, minibatches
 ROWS, COLUMNS = 2, 4
 IMAGES = ROWS * COLUMNS
 TOP_CLASSES = 5
+NAME_LENGTH = 20
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,8 @@ def draw_predictions(classifier: Classifier, only_errors: bool, seed: int, out: 
     found = list(islice(examples(classifier, only_errors, seed), IMAGES))
     if not found:
         raise ConvnetError("--only-errors: no test image is misclassified; leave it out")
-    # As cuda-convnet: of several names for a class the first, which is short.
-    names = [name.partition(",")[0] for name in classifier.names]
+    # Of several names for a class the first, and of a long one the beginning.
+    names = [name.partition(",")[0][:NAME_LENGTH] for name in classifier.names]
     with picture(out, 11, 8) as figure:
         grid = figure.subplots(2 * ROWS, COLUMNS, height_ratios=[2, 1] * ROWS)
         for i in range(IMAGES):

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from convnet import cli
 from convnet.show.cost import Value, curve, draw_curves, find_value
 from convnet.show.figures import open_run
+from tests.train.helpers import Workplace
 
 ERROR = Value("logprob", 1, "error")
 # Sums and numbers of images; the third has no such cost, the fourth too few values.
@@ -99,6 +100,17 @@ def test_several_runs_are_told_apart(place, tmp_path):
     # Of the same name: the whole path.
     drawn, _ = lines([run, same])
     assert list(drawn)[1::2] == [f"{run.path} test", f"{same.path} test"]
+
+
+def test_all_runs_must_have_the_cost(place, tmp_path, capsys):
+    other = Workplace(tmp_path)
+    for file in (other.definition, other.parameters):
+        file.write_text(file.read_text().replace("[logprob]", "[another]"))
+    assert other.train("run", epochs=1) == 0
+    words = ["show", "cost", "-f", str(place.root / "run"), str(tmp_path / "run")]
+    assert cli.main(words) == 1
+    says = f"error: --show-cost: {tmp_path / 'run'} has no cost 'logprob'; it has another\n"
+    assert capsys.readouterr().err == says
 
 
 def test_the_first_cost_and_value_are_the_default(place):

@@ -114,7 +114,7 @@ def drawn_by(monkeypatch, found, names, out):
 
 
 def test_what_is_drawn(tmp_path, monkeypatch):
-    names = ["cat, house cat", "dog", "emu", "fox", "gnu", "$h^^$"]
+    names = ["cat, house cat", "dog of the Baskervilles", "emu", "fox", "gnu", "$h^^$"]
     grey = Example(np.full((4, 5, 1), 0.25), np.array([0.1, 0.5, 0.05, 0.2, 0.03, 0.12]), 0)
     colour = Example(np.full((4, 5, 3), [0, 0.5, 1]), np.array([0.9, 0.1, 0, 0, 0, 0]), 0)
     two = Example(np.full((4, 5, 2), [0, 1]), np.array([0, 0, 0, 0, 0, 1.0]), 5)
@@ -129,7 +129,7 @@ def test_what_is_drawn(tmp_path, monkeypatch):
         ("cat", 0.1, "tab:red"),
         ("$h^^$", 0.12, "tab:blue"),
         ("fox", 0.2, "tab:blue"),
-        ("dog", 0.5, "tab:blue"),
+        ("dog of the Baskervil", 0.5, "tab:blue"),
     ]
     np.testing.assert_array_equal(pictures[0], np.full((4, 5, 3), 0.25))
     np.testing.assert_array_equal(pictures[1], colour.pixels)
