@@ -24,7 +24,6 @@ from convnet.train.testing import loaded_batches, minibatches
 ROWS, COLUMNS = 2, 4
 IMAGES = ROWS * COLUMNS
 TOP_CLASSES = 5
-NAME_LENGTH = 20
 
 
 @dataclass(frozen=True)
@@ -172,8 +171,8 @@ def draw_predictions(classifier: Classifier, only_errors: bool, seed: int, out: 
     found = list(islice(examples(classifier, only_errors, seed), IMAGES))
     if not found:
         raise ConvnetError("--only-errors: no test image is misclassified; leave it out")
-    # Of several names for a class the first, and of a long one the beginning.
-    names = [name.partition(",")[0][:NAME_LENGTH] for name in classifier.names]
+    # As cuda-convnet: of several names for a class the first, which is short.
+    names = [name.partition(",")[0] for name in classifier.names]
     with picture(out, 11, 8) as figure:
         grid = figure.subplots(2 * ROWS, COLUMNS, height_ratios=[2, 1] * ROWS)
         for i in range(IMAGES):
@@ -196,10 +195,12 @@ def _draw_example(image: Axes, bars: Axes, example: Example, names: list[str]) -
     image.axis("off")
     best = example.probs.argsort(kind="stable")[-TOP_CLASSES:]
     colours = ["tab:red" if label == example.label else "tab:blue" for label in best]
-    bars.barh(range(len(best)), example.probs[best], color=colours)
-    bars.set_yticks(range(len(best)), [names[label] for label in best], fontsize="small")
+    bars.barh(range(len(best)), example.probs[best], color=colours, alpha=0.6)
+    for place, label in enumerate(best):  # over the bars, so that all images have the same size
+        bars.text(0.02, place, names[label], va="center", fontsize="small")
     bars.set_xlim(0, 1)
     bars.set_xticks([])
+    bars.set_yticks([])
 
 
 def write_predictions(classifier: Classifier, directory: Path) -> Iterator[Path]:
