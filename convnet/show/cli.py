@@ -10,7 +10,7 @@ from typing import Any
 
 from convnet import report
 from convnet.errors import OptionError
-from convnet.options import add_option, checked, make_parser, natural, parse_bool
+from convnet.options import add_option, checked, make_parser, natural, option_name, parse_bool
 from convnet.show.confusion import confusion_matrix, confusion_table, draw_confusion
 from convnet.show.cost import draw_cost, find_value
 from convnet.show.figures import default_out, open_run, picture_path
@@ -59,12 +59,13 @@ def show(arguments: Sequence[str]) -> None:
         f"python -m convnet show {' | '.join(PICTURES)} --help; or name one of these options.",
     )
     for name, word in CHOOSING.items():
-        parser.add_argument(name, metavar="NAME", help=f"see python -m convnet show {word} --help")
+        see = f"see python -m convnet show {word} --help"
+        parser.add_argument(option_name(name), metavar="NAME", help=see)
     _add_out(parser, "RUN/overview.png")
     given, _ = parser.parse_known_args(arguments)
-    chosen = [name for name in CHOOSING if getattr(given, _field(name)) is not None]
+    chosen = [name for name in CHOOSING if getattr(given, name) is not None]
     if len(chosen) > 1:
-        raise OptionError(f"one picture at a time: {' or '.join(chosen)}")
+        raise OptionError(f"one picture at a time: {' or '.join(map(option_name, chosen))}")
     if chosen:
         PICTURES[CHOOSING[chosen[0]]](arguments)
         return
@@ -77,9 +78,7 @@ def cost(arguments: Sequence[str]) -> None:
     """Draws the training and the test curve of a cost, of one run or of several."""
     parser = _parser("cost", cost.__doc__, runs=True)
     parser.add_argument("--show-cost", default="", metavar="NAME", help="cost layer [the first]")
-    parser.add_argument(
-        "--cost-idx", type=checked(natural), default=0, metavar="N", help="which of its values [0]"
-    )
+    _add_number(parser, "--cost-idx", "which of its values")
     _add_flag(parser, "--smooth-test-errors", True, "running mean over as many tests as batches")
     add_option(parser, "train_range", ", for the length of an epoch")
     add_option(parser, "test_range", ", for the length of the running mean")
@@ -103,26 +102,12 @@ def filters(arguments: Sequence[str]) -> None:
     """Draws the filters of a conv, local or fc layer."""
     parser = _parser("filters", filters.__doc__)
     parser.add_argument("--show-filters", default="", metavar="LAYER", help="[the first]")
-    parser.add_argument(
-        "--input-idx", type=checked(natural), default=0, metavar="N", help="of which input [0]"
-    )
+    _add_number(parser, "--input-idx", "of which input")
     _add_flag(parser, "--no-rgb", False, "three channels as grey pictures side by side")
     _add_flag(parser, "--yuv-to-rgb", False, "the channels are Y, U, V")
-    parser.add_argument(
-        "--channels",
-        type=checked(natural),
-        default=0,
-        metavar="N",
-        help="of the images that an fc layer sees, 0 = those of its input [0]",
-    )
+    _add_number(parser, "--channels", "of the images that an fc layer sees, 0 = those of its input")
     _add_flag(parser, "--norm-filters", False, "bring each filter to mean 0, variance 1")
-    parser.add_argument(
-        "--local-plane",
-        type=checked(natural),
-        default=0,
-        metavar="N",
-        help="which filter of a local layer [0]",
-    )
+    _add_number(parser, "--local-plane", "which filter of a local layer")
     _add_out(parser, "RUN/filters-LAYER.png")
     args = parser.parse_args(arguments)
     run = open_run(args.load_file)
@@ -143,9 +128,7 @@ def preds(arguments: Sequence[str]) -> None:
     """Draws random test images with their most probable classes, the right one in red."""
     parser = _classifier_parser("preds", preds.__doc__)
     _add_flag(parser, "--only-errors", False, "only misclassified images")
-    parser.add_argument(
-        "--seed", type=checked(natural), default=0, metavar="N", help="of the choice of images [0]"
-    )
+    _add_number(parser, "--seed", "of the choice of images")
     parser.add_argument(
         "--save-preds",
         type=Path,
@@ -213,10 +196,10 @@ PICTURES: dict[str, Callable[[Sequence[str]], None]] = {
 }
 # The options of shownet that say what to draw, where no word does.
 CHOOSING = {
-    "--show-cost": "cost",
-    "--show-filters": "filters",
-    "--show-preds": "preds",
-    "--write-features": "features",
+    "show_cost": "cost",
+    "show_filters": "filters",
+    "show_preds": "preds",
+    "write_features": "features",
 }
 
 
@@ -252,6 +235,10 @@ def _open_classifier(args: argparse.Namespace) -> Classifier:
     return open_classifier(open_session(given | {"test_only": True}), args.show_preds)
 
 
+def _add_number(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    parser.add_argument(name, type=checked(natural), default=0, metavar="N", help=f"{text} [0]")
+
+
 def _add_flag(parser: argparse.ArgumentParser, name: str, default: bool, text: str) -> None:
     parser.add_argument(
         name,
@@ -269,10 +256,6 @@ def _add_out(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="FILE",
         help=f".png, .svg or .pdf [{default}]",
     )
-
-
-def _field(option: str) -> str:
-    return option.removeprefix("--").replace("-", "_")
 
 
 def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
