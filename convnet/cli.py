@@ -125,17 +125,10 @@ def data(arguments: Sequence[str]) -> int:
 
 
 def show(arguments: Sequence[str]) -> int:
-    """Draws the error curve and the filters of the first layer of a run."""
-    from convnet.show.picture import draw_run
+    """Draws pictures of runs."""
+    from convnet.show.cli import show
 
-    parser = make_parser("python -m convnet show", show.__doc__ or "")
-    parser.add_argument("--load-file", required=True, type=Path, help="checkpoint or run directory")
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help=".png, .svg or .pdf"
-    )
-    args = parser.parse_args(arguments)
-    result = draw_run(args.load_file, args.out)
-    report.text(f"Wrote {args.out}; {result}")
+    show(arguments)
     return 0
 
 

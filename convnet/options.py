@@ -271,17 +271,27 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     for f in FIELDS.values():
         default = f.default if f.default is not dataclasses.MISSING else ""
         shown = int(default) if isinstance(default, bool) else default
-        short = ["-f"] if f.name == "load_file" else []
-        parser.add_argument(
-            *short,
-            option_name(f.name),
-            dest=f.name,
-            type=checked(f.metadata["parse"]),
-            default=argparse.SUPPRESS,
-            metavar="X",
-            help=f.metadata["help"] + (f" [{shown}]" if shown != "" else ""),
-        )
+        add_option(parser, f.name, f" [{shown}]" if shown != "" else "")
     return vars(parser.parse_args(list(arguments)))
+
+
+def add_option(parser: argparse.ArgumentParser, name: str, note: str = "") -> None:
+    """Adds an option of the table, which appears among the parsed ones only if it is given.
+
+    Args:
+        name: of the field.
+        note: follows its help text.
+    """
+    metadata = FIELDS[name].metadata
+    short = ["-f"] if name == "load_file" else []  # as cuda-convnet's first version calls it
+    parser.add_argument(
+        *short,
+        option_name(name),
+        type=checked(metadata["parse"]),
+        default=argparse.SUPPRESS,
+        metavar="X",
+        help=metadata["help"] + note,
+    )
 
 
 def check_saved(values: dict[str, Any]) -> None:

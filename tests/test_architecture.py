@@ -38,9 +38,9 @@ MAY_IMPORT = {
     "__init__": "api errors net plan version",
     "transform": "config errors graph layer_types",
     "report": "errors geometry graph layer_types options data_providers",
-    "show": "api checkpoint errors layer_types",
     "train": "api checkpoint config errors graph layer_types net options plan report resources "
     "transform data_providers",
+    "show": "api checkpoint errors layer_types net options report train",
     "cli": "api errors options report show train data_providers",
     "__main__": "cli",
 }
@@ -53,7 +53,7 @@ ONLY_IN = {
     "pycuda": ["convnet/ops/cuda/"],
     "matplotlib": ["convnet/show/"],
     "rich": ["convnet/report.py"],
-    "argparse": ["convnet/cli.py", "convnet/options.py"],
+    "argparse": ["convnet/cli.py", "convnet/options.py", "convnet/show/cli.py"],
     # Files are never executed: pickles are read in one place, by an unpickler that knows few names.
     "pickle": ["data_providers/pickles.py", "convnet/train/testing.py"],
     "configparser": [],
