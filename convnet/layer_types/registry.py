@@ -15,7 +15,7 @@ from convnet.layer_types.elementwise import (
     NeuronLayer,
 )
 from convnet.layer_types.norm import CmrnormLayer, RnormLayer
-from convnet.layer_types.pool import PoolLayer
+from convnet.layer_types.pool import CmpoolLayer, PoolLayer
 from convnet.layer_types.weights import FcLayer
 
 LAYER_TYPES: dict[str, type[Layer]] = {
@@ -26,6 +26,7 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         LocalLayer,
         FcLayer,
         PoolLayer,
+        CmpoolLayer,
         RnormLayer,
         CmrnormLayer,
         NeuronLayer,

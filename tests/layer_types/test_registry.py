@@ -28,7 +28,7 @@ def test_types_are_described(layer_type: type[Layer]) -> None:
 
 def test_types_of_the_dialect() -> None:
     assert set(LAYER_TYPES) == {
-        "data", "conv", "local", "fc", "pool", "rnorm", "cmrnorm", "neuron", "eltsum", "eltmax",
+        "data", "conv", "local", "fc", "pool", "cmpool", "rnorm", "cmrnorm", "neuron", "eltsum", "eltmax",
         "concat", "dropout", "dropout2", "softmax", "cost.logreg", "cost.sum2",
     }  # fmt: skip
 
@@ -41,6 +41,7 @@ def test_gpu_numbers_are_accepted(kind: str) -> None:
         "local": {"channels": 2, "filters": 1, "filterSize": 1},
         "fc": {"outputs": 2},
         "pool": {"channels": 2, "sizeX": 2, "stride": 2, "pool": "max"},
+        "cmpool": {"channels": 2, "size": 2, "stride": 2, "outputs": 1, "pool": "max"},
         "rnorm": {"channels": 2, "size": 2},
         "cmrnorm": {"channels": 2, "size": 2},
         "neuron": {"neuron": "relu"},

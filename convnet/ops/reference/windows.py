@@ -16,9 +16,13 @@ from convnet.ops.spec.windows import WindowOps
 class ReferenceWindowOps(WindowOps):
     """This part of ReferenceOps."""
 
-    def pool_max_fprop(self, g: Pool, images: In, acts: Out) -> None:
+    def pool_max_fprop(self, g: Pool, images: In, acts: Out, magnitude: bool = False) -> None:
         for output, window in _pool_windows(g):
-            acts[output] = images[window].max(axis=(1, 2), keepdims=True)
+            # From the back, as argmax finds the first of equal numbers.
+            pixels = images[window].reshape(len(images), -1, images.shape[-1])[:, ::-1]
+            ranked = np.abs(pixels) if magnitude else pixels
+            best = ranked.argmax(axis=1, keepdims=True)
+            acts[output] = np.take_along_axis(pixels, best, axis=1)[:, np.newaxis]
 
     def pool_max_bprop(
         self,

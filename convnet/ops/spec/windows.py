@@ -12,8 +12,11 @@ class WindowOps(ABC):
     """This part of Ops."""
 
     @abstractmethod
-    def pool_max_fprop(self, g: Pool, images: In, acts: Out) -> None:
-        """acts = maximum of each window. Shapes: see Pool."""
+    def pool_max_fprop(self, g: Pool, images: In, acts: Out, magnitude: bool = False) -> None:
+        """acts = maximum of each window. Shapes: see Pool.
+
+        If `magnitude`, the number whose magnitude is largest; of several the last, row by row.
+        """
 
     @abstractmethod
     def pool_max_bprop(
@@ -25,7 +28,7 @@ class WindowOps(ABC):
         images_grad: Out,
         add: bool = False,
     ) -> None:
-        """Each pixel gets acts_grad of every window whose maximum it equals: ties all get it."""
+        """Each pixel gets acts_grad of every window whose output it equals: ties all get it."""
 
     @abstractmethod
     def pool_avg_fprop(self, g: Pool, divide: bool, images: In, acts: Out) -> None:
