@@ -228,14 +228,15 @@ def _clipped(i: int, windows: tuple[int, int, int], length: int) -> range:
 
 @dataclass(frozen=True)
 class Norm:
-    """Local response normalisation: y = x * D^-power, D = min_div + scale * sum of x^2.
+    """Local normalisation: y = x * D^-power, D = min_div + scale * sum of x^2.
 
     The sum runs over a neighbourhood of each element, clipped at the borders:
         rnorm   the size x size pixels from pixel - size // 2, in the same channel
+        cnorm   the same, and of x minus its mean over them in place of x
         cmrnorm the `size` channels from channel - size // 2, at the same pixel;
                 if `blocked`, the channels of block channel // size instead
     `scale` is the layer file's scale already divided by the full neighbourhood: size^2 for
-    rnorm, size for cmrnorm, whatever part of it exists at a border.
+    rnorm and cnorm, size for cmrnorm, whatever part of it exists at a border.
     """
 
     size: int

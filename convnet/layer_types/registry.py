@@ -14,7 +14,7 @@ from convnet.layer_types.elementwise import (
     EltsumLayer,
     NeuronLayer,
 )
-from convnet.layer_types.norm import CmrnormLayer, RnormLayer
+from convnet.layer_types.norm import CmrnormLayer, CnormLayer, RnormLayer
 from convnet.layer_types.pool import CmpoolLayer, PoolLayer
 from convnet.layer_types.weights import FcLayer
 
@@ -28,6 +28,7 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         PoolLayer,
         CmpoolLayer,
         RnormLayer,
+        CnormLayer,
         CmrnormLayer,
         NeuronLayer,
         EltsumLayer,

@@ -28,8 +28,8 @@ def test_types_are_described(layer_type: type[Layer]) -> None:
 
 def test_types_of_the_dialect() -> None:
     assert set(LAYER_TYPES) == {
-        "data", "conv", "local", "fc", "pool", "cmpool", "rnorm", "cmrnorm", "neuron", "eltsum", "eltmax",
-        "concat", "dropout", "dropout2", "softmax", "cost.logreg", "cost.sum2",
+        "data", "conv", "local", "fc", "pool", "cmpool", "rnorm", "cnorm", "cmrnorm", "neuron",
+        "eltsum", "eltmax", "concat", "dropout", "dropout2", "softmax", "cost.logreg", "cost.sum2",
     }  # fmt: skip
 
 
@@ -43,6 +43,7 @@ def test_gpu_numbers_are_accepted(kind: str) -> None:
         "pool": {"channels": 2, "sizeX": 2, "stride": 2, "pool": "max"},
         "cmpool": {"channels": 2, "size": 2, "stride": 2, "outputs": 1, "pool": "max"},
         "rnorm": {"channels": 2, "size": 2},
+        "cnorm": {"channels": 2, "size": 2},
         "cmrnorm": {"channels": 2, "size": 2},
         "neuron": {"neuron": "relu"},
     }

@@ -132,6 +132,23 @@ def test_response_normalisation(kind: str, norm: Norm, shape: tuple[int, ...]) -
     )
 
 
+@pytest.mark.parametrize("norm", [Norm(3, 0.5, 0.75), Norm(4, 0.25, 0.5, 2.0)])
+def test_contrast_normalisation(norm: Norm) -> None:
+    shape = (2, 5, 4, 3)
+    images, acts_grad = draw(shape, shape)
+    outputs = {"diffs": shape, "denoms": shape, "acts": shape}
+
+    def forward(images: np.ndarray) -> dict[str, np.ndarray]:
+        return apply(OPS, "cnorm_fprop", norm=norm, images=images, **outputs)
+
+    stored = {name: forward(images)[name] for name in ("diffs", "denoms")}
+    arguments = {"norm": norm, "images": images, **stored, "acts_grad": acts_grad}
+    gradient = run("cnorm_bprop", "images_grad", shape, **arguments)
+    check_gradient(
+        lambda images: forward(images)["acts"], {"images": images}, acts_grad, {"images": gradient}
+    )
+
+
 @pytest.mark.parametrize("neuron", NEURONS, ids=str)
 def test_neuron(neuron: Neuron) -> None:
     inputs, acts_grad = draw((5, 3), (5, 3))

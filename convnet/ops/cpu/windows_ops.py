@@ -1,4 +1,4 @@
-"""Pooling and response normalisation: checks arrays, calls the CPU kernels."""
+"""Pooling and normalisation: checks arrays, calls the CPU kernels."""
 
 from __future__ import annotations
 
@@ -135,6 +135,42 @@ class CpuWindowOps(WindowOps):
             _f32(norm.scale),
             _f32(norm.power),
             norm.blocked,
+            checked("images_grad", images_grad, *shape),
+            add,
+        )
+
+    def cnorm_fprop(self, norm: Norm, images: In, diffs: Out, denoms: Out, acts: Out) -> None:
+        shape = images.shape
+        norms.cnorm_fprop(
+            checked("images", images, *shape),
+            norm.size,
+            _f32(norm.scale),
+            _f32(norm.power),
+            _f32(norm.min_div),
+            checked("diffs", diffs, *shape),
+            checked("denoms", denoms, *shape),
+            checked("acts", acts, *shape),
+        )
+
+    def cnorm_bprop(
+        self,
+        norm: Norm,
+        images: In,
+        diffs: In,
+        denoms: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        shape = images.shape
+        norms.cnorm_bprop(
+            checked("images", images, *shape),
+            checked("diffs", diffs, *shape),
+            checked("denoms", denoms, *shape),
+            checked("acts_grad", acts_grad, *shape),
+            norm.size,
+            _f32(norm.scale),
+            _f32(norm.power),
             checked("images_grad", images_grad, *shape),
             add,
         )

@@ -1,4 +1,4 @@
-"""Pooling and response normalisation: arguments, shapes and formulas."""
+"""Pooling and normalisation: arguments, shapes and formulas."""
 
 from __future__ import annotations
 
@@ -74,3 +74,27 @@ class WindowOps(ABC):
         add: bool = False,
     ) -> None:
         """As rnorm_bprop, over channels."""
+
+    @abstractmethod
+    def cnorm_fprop(self, norm: Norm, images: In, diffs: Out, denoms: Out, acts: Out) -> None:
+        """acts = images * denoms^-power, where denoms = min_div + scale * sum of diffs^2.
+
+        diffs = images - the mean over the pixel's window. All (C,H,W,N); windows as for rnorm.
+        """
+
+    @abstractmethod
+    def cnorm_bprop(
+        self,
+        norm: Norm,
+        images: In,
+        diffs: In,
+        denoms: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        """images_grad_i = g_i D_i^-power + e_i - sum over j of e_j / n_j
+
+        where e_i = -2 power scale d_i sum over j of g_j x_j D_j^(-power-1) is the gradient of
+        diffs d, j runs over the pixels whose window holds i, n_j counts the pixels of j's window.
+        """
