@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from convnet.config.layers import LayerSpec
 from convnet.config.schedules import Schedule
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.ops.base import Ops
-from convnet.plan import Buffer, new_buffer
+from convnet.ops.base import Ops, RandomKey
+from convnet.plan import Buffer, Clock, new_buffer
 
 # Keys that every layer with inputs may have; costs have no neuron.
 NEURON_KEY = Key(
@@ -201,6 +202,11 @@ class Layer(ABC):
     def temporary(self, name: str, shape: Sequence[int]) -> Buffer:
         """Memory per image that forward leaves for backward, besides x and y."""
         return self.temporaries.setdefault(name, new_buffer(f"{self.name}.{name}", shape))
+
+    def random_key(self, clock: Clock) -> RandomKey:
+        """What the layer's random numbers depend on: its name, and where the training is."""
+        stream = zlib.crc32(self.name.encode())
+        return RandomKey(clock.seed, stream, clock.epoch, clock.batch, clock.minibatch)
 
     def images_shape(self, channels: int, index: int = 0) -> Shape:
         """Input `index` taken as images of so many channels.

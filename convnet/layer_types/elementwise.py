@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 
 from convnet.config.keys import Bool, Float, Floats, Key, NeuronKind
@@ -11,8 +10,8 @@ from convnet.errors import ShapeError
 from convnet.geometry import Shape
 from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode, check_equal_sizes
 from convnet.neurons import Neuron
-from convnet.ops.base import Ops, RandomKey
-from convnet.plan import Buffer, Clock, RunValue
+from convnet.ops.base import Ops
+from convnet.plan import Buffer, RunValue
 
 
 class NeuronLayer(Layer):
@@ -159,10 +158,6 @@ class DropoutLayer(Layer):
         self.shape = self.inputs[0].shape
         self.keep: float = spec.values["keep"]
         self.enabled: bool = spec.values["enable"]
-        self.stream = zlib.crc32(self.name.encode())
-
-    def _random_key(self, clock: Clock) -> RandomKey:
-        return RandomKey(clock.seed, self.stream, clock.epoch, clock.batch, clock.minibatch)
 
     def kept_scale(self, mode: Mode) -> tuple[bool, float]:
         """Whether numbers are dropped in this mode, and the factor of those that stay."""
@@ -172,7 +167,7 @@ class DropoutLayer(Layer):
     def _apply(self, ops: Ops, source: Buffer, target: Buffer, add: bool, mode: Mode) -> None:
         dropping, scale = self.kept_scale(mode)
         if dropping:
-            ops.dropout(source, self.keep, scale, RunValue(self._random_key), target, add)  # type: ignore[arg-type]
+            ops.dropout(source, self.keep, scale, RunValue(self.random_key), target, add)  # type: ignore[arg-type]
         else:
             ops.add_scaled(source, scale, target, add)
 

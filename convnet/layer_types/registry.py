@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convnet.layer_types.base import Layer
+from convnet.layer_types.colors import Rgb2LabLayer, Rgb2YuvLayer
 from convnet.layer_types.conv import ConvLayer, LocalLayer
 from convnet.layer_types.cost import LogregCost, SoftmaxLayer, Sum2Cost
 from convnet.layer_types.data import DataLayer
@@ -13,6 +14,14 @@ from convnet.layer_types.elementwise import (
     EltmaxLayer,
     EltsumLayer,
     NeuronLayer,
+)
+from convnet.layer_types.images import (
+    BlurLayer,
+    CropLayer,
+    HrefLayer,
+    NailbedLayer,
+    ResizeLayer,
+    RscaleLayer,
 )
 from convnet.layer_types.norm import CmrnormLayer, CnormLayer, RnormLayer
 from convnet.layer_types.pool import CmpoolLayer, PoolLayer
@@ -30,6 +39,14 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         RnormLayer,
         CnormLayer,
         CmrnormLayer,
+        NailbedLayer,
+        BlurLayer,
+        ResizeLayer,
+        CropLayer,
+        HrefLayer,
+        RscaleLayer,
+        Rgb2YuvLayer,
+        Rgb2LabLayer,
         NeuronLayer,
         EltsumLayer,
         EltmaxLayer,
