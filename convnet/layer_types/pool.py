@@ -87,7 +87,7 @@ class CmpoolLayer(Layer):
         Key("channels", Int(min=1), "channels of the input images"),
         Key("size", Int(min=1), "channels in a window"),
         Key("stride", Int(min=1), "distance between windows; at most size"),
-        Key("start", Int(max=0), "channel of the first window; may be negative", default=0),
+        Key("start", Int(max=0), "first channel of the first window", default=0),
         Key("outputs", Int(min=1), "windows, that is channels put out; they must cover the input"),
     )
 
