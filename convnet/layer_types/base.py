@@ -16,7 +16,7 @@ from convnet.config.schedules import Schedule
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
 from convnet.ops.base import Ops, RandomKey
-from convnet.plan import WHOLE, Buffer, Clock, Part, RunValue, new_buffer
+from convnet.plan import WHOLE, Buffer, Clock, Part, new_buffer
 
 # Keys that every layer with inputs may have; costs have no neuron.
 NEURON_KEY = Key(
@@ -228,15 +228,18 @@ class Layer(ABC):
             self.temporaries[name] = new_buffer(f"{self.name}.{name}", shape, part=self.part)
         return self.temporaries[name]
 
-    def random_key(self) -> RandomKey:
-        """The key of the layer's random numbers, to be computed at each run."""
+    def random_key(self) -> Callable[[Clock], RandomKey]:
+        """What the layer's random numbers depend on: its name, and where the training is.
+
+        For the part of a minibatch that is being recorded.
+        """
         part, stream = self.part, zlib.crc32(self.name.encode())
 
         def at(clock: Clock) -> RandomKey:
             minibatch = clock.minibatch * part.of + part.first
             return RandomKey(clock.seed, stream, clock.epoch, clock.batch, minibatch)
 
-        return RunValue(at)  # type: ignore[return-value]
+        return at
 
     def images_shape(self, channels: int, index: int = 0) -> Shape:
         """Input `index` taken as images of so many channels.

@@ -11,7 +11,7 @@ from convnet.geometry import Shape
 from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode, check_equal_sizes
 from convnet.neurons import Neuron
 from convnet.ops.base import Ops
-from convnet.plan import Buffer
+from convnet.plan import Buffer, RunValue
 
 
 class NeuronLayer(Layer):
@@ -167,7 +167,7 @@ class DropoutLayer(Layer):
     def _apply(self, ops: Ops, source: Buffer, target: Buffer, add: bool, mode: Mode) -> None:
         dropping, scale = self.kept_scale(mode)
         if dropping:
-            ops.dropout(source, self.keep, scale, self.random_key(), target, add)
+            ops.dropout(source, self.keep, scale, RunValue(self.random_key()), target, add)  # type: ignore[arg-type]
         else:
             ops.add_scaled(source, scale, target, add)
 
