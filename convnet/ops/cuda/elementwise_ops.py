@@ -1,0 +1,142 @@
+"""Elementwise operations, copies of rows, dropout: kernels/elementwise.cu and random.cu."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+
+from convnet.neurons import Neuron
+from convnet.ops.cuda.launch import Launcher, checked
+from convnet.ops.roles import In, InOut, Out, RandomKey
+from convnet.ops.spec.elementwise import ElementwiseOps
+
+# In the order of the kernels' enum.
+KINDS = (
+    *("ident", "logistic", "relu", "brelu", "softrelu", "abs"),
+    *("square", "sqrt", "tanh", "linear", "log", "drelu"),
+)
+
+
+class CudaElementwiseOps(Launcher, ElementwiseOps):
+    """This part of CudaOps."""
+
+    def neuron_fprop(self, neuron: Neuron, inputs: In, acts: Out) -> None:
+        size = inputs.size
+        self._numbers(
+            "elementwise",
+            "neuron_fprop",
+            size,
+            checked("inputs", inputs, size),
+            *_neuron_arguments(neuron),
+            checked("acts", acts, size),
+        )
+
+    def neuron_bprop(
+        self, neuron: Neuron, values: In, acts_grad: In, inputs_grad: Out, add: bool = False
+    ) -> None:
+        size = values.size
+        self._numbers(
+            "elementwise",
+            "neuron_bprop",
+            size,
+            checked("values", values, size),
+            *_neuron_arguments(neuron),
+            checked("acts_grad", acts_grad, size),
+            checked("inputs_grad", inputs_grad, size),
+            add,
+        )
+
+    def add_scaled(self, inputs: In, scale: float, acts: Out, add: bool = False) -> None:
+        size = inputs.size
+        self._numbers(
+            "elementwise",
+            "scale",
+            size,
+            checked("inputs", inputs, size),
+            float(scale),
+            checked("acts", acts, size),
+            add,
+        )
+
+    def eltmax(self, first: In, second: In, acts: Out) -> None:
+        size = first.size
+        self._numbers(
+            "elementwise",
+            "eltmax",
+            size,
+            checked("first", first, size),
+            checked("second", second, size),
+            checked("acts", acts, size),
+        )
+
+    def eltmax_bprop(
+        self, inputs: In, acts: In, acts_grad: In, inputs_grad: Out, add: bool = False
+    ) -> None:
+        size = inputs.size
+        self._numbers(
+            "elementwise",
+            "eltmax_bprop",
+            size,
+            checked("inputs", inputs, size),
+            checked("acts", acts, size),
+            checked("acts_grad", acts_grad, size),
+            checked("inputs_grad", inputs_grad, size),
+            add,
+        )
+
+    def copy_rows(
+        self, source: In, source_row: int, target: InOut, target_row: int, rows: int, add: bool
+    ) -> None:
+        cases = target.shape[-1]
+        parts = [
+            array.reshape(-1)[row * cases : (row + rows) * cases]
+            for array, row in ((source, source_row), (target, target_row))
+        ]
+        self.add_scaled(parts[0], 1.0, parts[1], add)
+
+    def copy_cases(
+        self, source: In, source_case: int, target: InOut, target_case: int, cases: int
+    ) -> None:
+        rows = target.size // target.shape[-1]
+        self._numbers(
+            "elementwise",
+            "copy_cases",
+            rows * cases,
+            checked("source", source, rows, source.shape[-1]).reshape(-1)[source_case:],
+            source.shape[-1],
+            checked("target", target, target.size).reshape(-1)[target_case:],
+            target.shape[-1],
+            cases,
+        )
+
+    def dropout(
+        self,
+        inputs: In,
+        keep: float,
+        scale: float,
+        key: RandomKey,
+        acts: Out,
+        add: bool = False,
+    ) -> None:
+        size = inputs.size
+        block = 256
+        self._launch(
+            "random",
+            "dropout",
+            (-(-size // (4 * block)),),
+            (block,),
+            checked("inputs", inputs, size),
+            np.uint32(ceil(keep * 2**24)),  # u 2^-24 < keep, in whole numbers
+            float(scale),
+            *(np.uint32(word & 0xFFFFFFFF) for word in key),
+            checked("acts", acts, size),
+            add,
+            size,
+        )
+
+
+def _neuron_arguments(neuron: Neuron) -> tuple[int, float, float]:
+    """The number of the neuron's kind and its two parameters, zero where it has none."""
+    a, b = (*neuron.parameters, 0.0, 0.0)[:2]
+    return KINDS.index(neuron.kind), float(a), float(b)

@@ -1,0 +1,259 @@
+// Convolutions with shared filters, with filters of each output pixel (LOCAL), and, as
+// convolutions of one pixel, fully-connected layers. Formulas: convnet/ops/spec/convolution.py.
+//
+// All three directions are matrix products (see gemm.cuh) whose factors are never built in memory:
+//
+//   fprop   (filters, pixels x images)   sum over taps (channel, y, x)
+//   dgrad   (channels, pixels x images)  sum over (y, x, filter)
+//   wgrad   (taps, filters)              sum over (output pixel, image)
+//
+// one for each group and, if LOCAL, each pixel.
+//
+// Shapes: images (C, H, W, N), acts (F, P, Q, N), filters (TAPS, F), or (P, Q, TAPS, F) if LOCAL,
+// with TAPS = C / GROUPS * K * K. Constants: LOCAL, CHANNELS (C), HEIGHT, WIDTH (H, W), FILTERS (F),
+// FILTER_SIZE (K), PADDING, STRIDE, GROUPS, OUT_HEIGHT, OUT_WIDTH (P, Q); the sides of the tiles,
+// FPROP_ROWS, FPROP_COLUMNS and so on; IMAGE_QUADS: 1 if N is a multiple of 4, else 0.
+// Launch: grid (tiles of columns, tiles of rows, groups x parts), block TILE_THREADS. Parts are for
+// fprop the pixels if LOCAL, else 1; for dgrad the pixels if LOCAL, else STRIDE * STRIDE; for wgrad
+// the pixels if LOCAL, else what the sum is divided into.
+
+#include "common.cuh"
+#include "gemm.cuh"
+
+constexpr int K = FILTER_SIZE;
+constexpr int GROUP_CHANNELS = CHANNELS / GROUPS, GROUP_FILTERS = FILTERS / GROUPS;
+constexpr int TAPS = GROUP_CHANNELS * K * K;
+constexpr int PIXELS = HEIGHT * WIDTH, OUT_PIXELS = OUT_HEIGHT * OUT_WIDTH;
+// Numbers that are copied at once.
+constexpr int IMAGES_SPAN = IMAGE_QUADS ? QUAD : 1;
+constexpr int FILTERS_SPAN = GROUP_FILTERS % QUAD == 0 ? QUAD : 1;
+
+__device__ inline bool inside(int i, int size) { return 0 <= i && i < size; }
+
+// What this block computes: its first row and column, its group, and its part.
+template <int ROWS_, int COLUMNS_>
+struct Block {
+    static constexpr int ROWS = ROWS_, COLUMNS = COLUMNS_, THREADS = TILE_THREADS<ROWS, COLUMNS>;
+    int row, column, group, part;
+
+    __device__ explicit Block(int parts)
+        : row(blockIdx.y * ROWS),
+          column(blockIdx.x * COLUMNS),
+          group(blockIdx.z / parts),
+          part(blockIdx.z % parts) {}
+};
+
+struct Fprop {
+    using Tile = Block<FPROP_ROWS, FPROP_COLUMNS>;
+    static constexpr int SPAN = IMAGES_SPAN;
+
+    const float *images, *filters, *biases;
+    int bias_kind;  // 0: none, 1: one per filter, 2: one per output
+    float low, high;
+    float* acts;
+    int add, N;
+
+    Tile block;
+    int pixel, columns;     // the first output pixel of this part, and its columns
+    bool loads;             // whether the column that this thread loads exists,
+    int top, left, offset;  // where its window is, and what more is to be added to indices
+
+    __device__ void locate() {
+        pixel = LOCAL ? block.part : 0;
+        columns = LOCAL ? N : OUT_PIXELS * N;
+        const int column = block.column + own_place<Tile::COLUMNS, SPAN>();
+        const int seen = pixel + column / N;
+        loads = column < columns;
+        top = seen / OUT_WIDTH * STRIDE - PADDING;
+        left = seen % OUT_WIDTH * STRIDE - PADDING;
+        offset = block.group * GROUP_CHANNELS * PIXELS * N + column % N;
+    }
+
+    __device__ void load(int step, Panel<Tile::ROWS> a, Panel<Tile::COLUMNS> b) const {
+        const int first = (LOCAL ? pixel * TAPS * FILTERS : 0) + block.group * GROUP_FILTERS;
+        load_lines<Tile::ROWS, FILTERS_SPAN, Tile::THREADS>(a, [&](int k, int place) -> const float* {
+            const int tap = step * DEPTH + k, filter = block.row + place;
+            if (tap >= TAPS || filter >= GROUP_FILTERS) return nullptr;
+            return filters + first + tap * FILTERS + filter;
+        });
+        load_lines<Tile::COLUMNS, SPAN, Tile::THREADS>(b, [&](int k, int) -> const float* {
+            const int tap = step * DEPTH + k;
+            const int channel = tap / (K * K), h = top + tap / K % K, w = left + tap % K;
+            if (!loads || tap >= TAPS || !inside(h, HEIGHT) || !inside(w, WIDTH)) return nullptr;
+            return images + offset + ((channel * HEIGHT + h) * WIDTH + w) * N;
+        });
+    }
+
+    __device__ float* place(int row, int column) const {
+        if (block.row + row >= GROUP_FILTERS || block.column + column >= columns) return nullptr;
+        const int filter = block.group * GROUP_FILTERS + block.row + row;
+        return acts + (filter * OUT_PIXELS + pixel) * N + block.column + column;
+    }
+
+    __device__ void finish(float* place, int row, int column, float* sums) const {
+        const int filter = block.group * GROUP_FILTERS + block.row + row;
+        const int output = filter * OUT_PIXELS + pixel + (block.column + column) / N;
+        if (add) add_held<SPAN>(place, sums);
+        for (int i = 0; i < SPAN; ++i) {
+            if (bias_kind) sums[i] += biases[bias_kind == 1 ? filter : output];
+            sums[i] = sums[i] < low ? low : sums[i] > high ? high : sums[i];
+        }
+        write<SPAN>(place, sums);
+    }
+};
+
+// acts = neuron(sums + biases), for neurons that clamp to [low, high]; a NaN passes.
+extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS)
+    fprop(const float* __restrict__ images, const float* __restrict__ filters,
+          const float* __restrict__ biases, int bias_kind, float low, float high, float* acts,
+          int add, int N) {
+    Fprop problem{images, filters, biases, bias_kind, low, high, acts, add, N,
+                  Fprop::Tile(LOCAL ? OUT_PIXELS : 1)};
+    problem.locate();
+    multiply(problem, 0, (TAPS + DEPTH - 1) / DEPTH);
+}
+
+// Only every STRIDE-th row of a filter meets a given row of the image. So the rows and columns of
+// images are divided into STRIDE classes each; a block works on pixels of one class and goes
+// through the taps that these meet. Of a class (a, b) pixel i, j is at row a + i * STRIDE, column
+// b + j * STRIDE. If LOCAL, each pixel is worked on alone.
+struct Dgrad {
+    using Tile = Block<DGRAD_ROWS, DGRAD_COLUMNS>;
+    static constexpr int SPAN = IMAGES_SPAN;
+    static constexpr int CHUNKS = (GROUP_FILTERS + DEPTH - 1) / DEPTH;  // steps per tap
+
+    const float *filters, *acts_grad;
+    float* images_grad;
+    int add, N;
+
+    Tile block;
+    int first_h, first_w, class_width;  // the first pixel, and pixels of a row
+    int columns;
+    int first_y, first_x, taps_y, taps_x;  // taps first_y + i * STRIDE, i < taps_y
+    bool loads;
+    int p, q, image;  // of this thread's column: output pixel that sees it by the first tap
+
+    __device__ void locate() {
+        if (LOCAL) {
+            first_h = block.part / WIDTH;
+            first_w = block.part % WIDTH;
+            class_width = 1;
+            columns = N;
+        } else {
+            first_h = block.part / STRIDE;
+            first_w = block.part % STRIDE;
+            class_width = (WIDTH - first_w + STRIDE - 1) / STRIDE;
+            columns = (HEIGHT - first_h + STRIDE - 1) / STRIDE * class_width * N;
+        }
+        first_y = (first_h + PADDING) % STRIDE;
+        first_x = (first_w + PADDING) % STRIDE;
+        taps_y = (K - first_y + STRIDE - 1) / STRIDE;
+        taps_x = (K - first_x + STRIDE - 1) / STRIDE;
+        const int column = block.column + own_place<Tile::COLUMNS, SPAN>();
+        loads = column < columns;
+        image = column % N;
+        p = (first_h + PADDING - first_y) / STRIDE + column / N / class_width;
+        q = (first_w + PADDING - first_x) / STRIDE + column / N % class_width;
+    }
+
+    __device__ int steps() const { return taps_y > 0 && taps_x > 0 ? taps_y * taps_x * CHUNKS : 0; }
+
+    __device__ void load(int step, Panel<Tile::ROWS> a, Panel<Tile::COLUMNS> b) const {
+        const int chunk = step % CHUNKS * DEPTH, i = step / CHUNKS / taps_x;
+        const int j = step / CHUNKS % taps_x;
+        const int tap = (first_y + i * STRIDE) * K + first_x + j * STRIDE;
+        // If LOCAL, p and q are those of the whole block.
+        const bool exists = inside(p - i, OUT_HEIGHT) && inside(q - j, OUT_WIDTH);
+        const int output = (p - i) * OUT_WIDTH + q - j;
+        const float* const taps = filters + (LOCAL && exists ? output * TAPS * FILTERS : 0) +
+                                  tap * FILTERS + block.group * GROUP_FILTERS;
+        load_transposed<Tile::ROWS, Tile::THREADS>(a, [&](int k, int place) -> const float* {
+            const int channel = block.row + place, filter = chunk + k;
+            if (channel >= GROUP_CHANNELS || filter >= GROUP_FILTERS) return nullptr;
+            if (LOCAL && !exists) return nullptr;
+            return taps + channel * K * K * FILTERS + filter;
+        });
+        load_lines<Tile::COLUMNS, SPAN, Tile::THREADS>(b, [&](int k, int) -> const float* {
+            if (!loads || !exists || chunk + k >= GROUP_FILTERS) return nullptr;
+            const int filter = block.group * GROUP_FILTERS + chunk + k;
+            return acts_grad + (filter * OUT_PIXELS + output) * N + image;
+        });
+    }
+
+    __device__ float* place(int row, int column) const {
+        column += block.column;
+        if (block.row + row >= GROUP_CHANNELS || column >= columns) return nullptr;
+        const int channel = block.group * GROUP_CHANNELS + block.row + row;
+        const int h = first_h + column / N / class_width * STRIDE;
+        const int w = first_w + column / N % class_width * STRIDE;
+        return images_grad + ((channel * HEIGHT + h) * WIDTH + w) * N + column % N;
+    }
+
+    __device__ void finish(float* place, int, int, float* sums) const {
+        if (add) add_held<SPAN>(place, sums);
+        write<SPAN>(place, sums);
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(Dgrad::Tile::THREADS)
+    dgrad(const float* __restrict__ filters, const float* __restrict__ acts_grad,
+          float* images_grad, int add, int N) {
+    Dgrad problem{filters, acts_grad, images_grad, add, N, Dgrad::Tile(LOCAL ? PIXELS : STRIDE * STRIDE)};
+    problem.locate();
+    multiply(problem, 0, problem.steps());
+}
+
+// A step takes DEPTH images at one output pixel. If not LOCAL the steps are divided into parts,
+// whose sums are stored apart: (parts, TAPS, F), to be added up by sum_parts. Filters are few, and
+// one part would leave most of the device without work.
+struct Wgrad {
+    using Tile = Block<WGRAD_ROWS, WGRAD_COLUMNS>;
+    static constexpr int SPAN = FILTERS_SPAN;
+
+    const float *images, *acts_grad;
+    float* filters_grad;
+    int add, N;
+
+    Tile block;
+
+    __device__ int steps_per_pixel() const { return (N + DEPTH - 1) / DEPTH; }
+
+    __device__ void load(int step, Panel<Tile::ROWS> a, Panel<Tile::COLUMNS> b) const {
+        const int pixel = step / steps_per_pixel();
+        const int first_image = step % steps_per_pixel() * DEPTH;
+        const int top = pixel / OUT_WIDTH * STRIDE - PADDING;
+        const int left = pixel % OUT_WIDTH * STRIDE - PADDING;
+        load_transposed<Tile::ROWS, Tile::THREADS>(a, [&](int k, int place) -> const float* {
+            const int tap = block.row + place, n = first_image + k;
+            const int h = top + tap / K % K, w = left + tap % K;
+            if (tap >= TAPS || n >= N || !inside(h, HEIGHT) || !inside(w, WIDTH)) return nullptr;
+            const int channel = block.group * GROUP_CHANNELS + tap / (K * K);
+            return images + ((channel * HEIGHT + h) * WIDTH + w) * N + n;
+        });
+        load_transposed<Tile::COLUMNS, Tile::THREADS>(b, [&](int k, int place) -> const float* {
+            const int filter = block.column + place, n = first_image + k;
+            if (filter >= GROUP_FILTERS || n >= N) return nullptr;
+            return acts_grad + ((block.group * GROUP_FILTERS + filter) * OUT_PIXELS + pixel) * N + n;
+        });
+    }
+
+    __device__ float* place(int row, int column) const {
+        if (block.row + row >= TAPS || block.column + column >= GROUP_FILTERS) return nullptr;
+        return filters_grad + (block.part * TAPS + block.row + row) * FILTERS +
+               block.group * GROUP_FILTERS + block.column + column;
+    }
+
+    __device__ void finish(float* place, int, int, float* sums) const {
+        if (add) add_held<SPAN>(place, sums);
+        write<SPAN>(place, sums);
+    }
+};
+
+// `steps`: of a part.
+extern "C" __global__ void __launch_bounds__(Wgrad::Tile::THREADS)
+    wgrad(const float* __restrict__ images, const float* __restrict__ acts_grad,
+          float* filters_grad, int add, int N, int parts, int steps) {
+    const Wgrad problem{images, acts_grad, filters_grad, add, N, Wgrad::Tile(parts)};
+    const int first = problem.block.part * steps, end = OUT_PIXELS * problem.steps_per_pixel();
+    multiply(problem, first, first + steps < end ? first + steps : end);
+}
