@@ -35,6 +35,10 @@ class NonFiniteError(ConvnetError):
     """A NaN or infinity turned up; names the first layer in which it did."""
 
 
+class DeviceError(ConvnetError):
+    """A GPU that is missing or cannot do what is asked, or a kernel that fails on it."""
+
+
 class Problems:
     """Collects mistakes, so that all of them can be reported together.
 

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "geometry": "errors",
     "resampling": "",
     "config": "errors neurons",
-    "ops": "errors geometry neurons resampling",
+    "ops": "errors geometry neurons resampling resources",
     "plan": "neurons ops",
     "layer_types": "config errors geometry neurons ops plan resampling",
     "replicas": "errors layer_types",

@@ -1,0 +1,1 @@
+"""The GPU backend: `driver` is all it knows of a device, real or emulated."""

@@ -1,0 +1,138 @@
+"""What a GPU has to offer the engine: memory, copies and compiled kernels.
+
+Everything above this module sees a device only through `Driver`; the implementations are
+convnet.ops.cuda.cupy_driver and convnet.ops.cuda.emulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite, prod
+from typing import Any, Protocol
+
+import numpy as np
+
+from convnet.errors import DeviceError
+from convnet.ops.roles import Array
+
+# A kernel's arguments besides arrays. Python numbers are none: they have no width.
+SCALARS = (np.float32, np.float64, np.int32, np.uint32, np.int64, np.uint64)
+
+# CUDA C++ Programming Guide, "Compute Capabilities": limits that hold for all devices, and the
+# largest shared memory of one block in KiB, by compute capability times 10.
+MAX_THREADS = 1024
+MAX_BLOCK = (1024, 1024, 64)
+MAX_GRID = (2**31 - 1, 65535, 65535)
+SHARED = 48 * 1024  # what every kernel may use without asking
+OPT_IN_SHARED = {75: 64, 80: 163, 86: 99, 87: 163, 89: 99, 90: 227, 100: 227, 103: 227, 120: 99}
+
+
+class Kernel(Protocol):
+    """A compiled `extern "C" __global__ void` function."""
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
+    ) -> None:
+        """Starts the kernel.
+
+        Args:
+            grid, block: sizes in x, y, z; missing ones are 1.
+            args: device arrays, and numpy scalars of the types that the kernel declares.
+            shared: bytes of dynamic shared memory; more than 48 KiB are asked for as CUDA wants.
+
+        Raises:
+            DeviceError: limits of the launch, or arguments that the kernel does not take.
+        """
+
+
+class Driver(Protocol):
+    """One device.
+
+    Device arrays are float32, C-contiguous and opaque; they have size, shape, dtype,
+    reshape(...), and slices a[start:stop] of one-dimensional arrays, all of them views.
+
+    Attributes:
+        name: "cupy" or "emulated".
+        arch: compute capability times 10, such as 80.
+    """
+
+    name: str
+    arch: int
+
+    def empty(self, size: int) -> Array:
+        """A new array of shape (size,), content undefined (NaN on the emulated device).
+
+        Raises:
+            DeviceError: not enough memory.
+        """
+
+    def upload(self, source: np.ndarray, target: Array) -> None:
+        """Copies a host array to a device array of the same size, converting to float32."""
+
+    def download(self, source: Array) -> np.ndarray:
+        """A host copy."""
+
+    def kernel(self, file: str, name: str, **constants: int | float) -> Kernel:
+        """The function `name` of kernels/`file`.cu, compiled with -DNAME=value per constant.
+
+        It is compiled on first use and then kept.
+
+        Raises:
+            DeviceError: it does not compile.
+        """
+
+    def synchronize(self) -> None:
+        """Waits until everything started before is done."""
+
+
+def definitions(constants: Mapping[str, int | float]) -> list[str]:
+    """Compiler options that define constants: whole numbers as int, others as float.
+
+    >>> definitions({"TILE": 16, "SCALE": 0.5, "LOW": -1})
+    ['-DLOW=(-1)', '-DSCALE=(0.5f)', '-DTILE=(16)']
+
+    Raises:
+        DeviceError: a constant that is not a finite number.
+    """
+    options = []
+    for name, value in sorted(constants.items()):
+        if isinstance(value, (bool, int, np.integer)):
+            literal = str(int(value))
+        elif isinstance(value, (float, np.floating)) and isfinite(value):
+            literal = f"{float(value)!r}f"
+        else:
+            raise DeviceError(f"constant {name} must be a finite number; found {value!r}")
+        options.append(f"-D{name}=({literal})")
+    return options
+
+
+def check_launch(
+    kernel: str, grid: Sequence[int], block: Sequence[int], shared: int, most_shared: int
+) -> None:
+    """The limits that every device has.
+
+    Args:
+        kernel: its name, for the messages.
+        shared: bytes of shared memory, static and dynamic.
+        most_shared: bytes that a block of this device can have.
+
+    Raises:
+        DeviceError: the launch goes beyond them.
+    """
+    for what, sizes, limits in (("grid", grid, MAX_GRID), ("block", block, MAX_BLOCK)):
+        fits = all(1 <= n <= most for n, most in zip(sizes, limits, strict=False))
+        if not (1 <= len(sizes) <= 3 and fits):
+            raise DeviceError(
+                f"kernel '{kernel}': {what} must be one to three sizes between 1 and {limits}; "
+                f"found {tuple(sizes)}"
+            )
+    if prod(block) > MAX_THREADS:
+        raise DeviceError(
+            f"kernel '{kernel}': a block has at most {MAX_THREADS} threads; "
+            f"found {prod(block)} in {tuple(block)}"
+        )
+    if shared > most_shared:
+        raise DeviceError(
+            f"kernel '{kernel}': a block has at most {most_shared} bytes of shared memory on this "
+            f"device; found {shared}"
+        )

@@ -1,0 +1,58 @@
+"""Arrays of the emulated device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convnet.errors import DeviceError
+
+# Floats before and after each array that no kernel may touch.
+GUARD = 64
+ALIGNMENT = 256  # bytes, as of CUDA's allocations
+
+
+class DeviceArray:
+    """A float32 array that only kernels and the driver's copies can look into.
+
+    Like a real device's it is not a host array: numpy cannot use it.
+    """
+
+    __array__ = None  # numpy: "not an array"
+
+    def __init__(self, data: np.ndarray, memory: np.ndarray) -> None:
+        """`data` is the array, `memory` all that was allocated for it and its views."""
+        self.data = data
+        self.memory = memory
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.data.dtype
+
+    def reshape(self, *shape: Any) -> DeviceArray:
+        return DeviceArray(self.data.reshape(*shape), self.memory)
+
+    def __getitem__(self, part: slice) -> DeviceArray:
+        if self.data.ndim != 1 or not isinstance(part, slice) or part.step not in (None, 1):
+            raise DeviceError(
+                f"device arrays are contiguous: only a[start:stop] of one dimension; "
+                f"found [{part}] of {self.data.ndim} dimensions"
+            )
+        return DeviceArray(self.data[part], self.memory)
+
+
+def new_array(size: int) -> DeviceArray:
+    """An array full of NaN, as nobody has written to it."""
+    spare = ALIGNMENT // 4
+    memory = np.full(size + 2 * GUARD + spare, np.nan, np.float32)
+    start = GUARD + (-(memory.ctypes.data + 4 * GUARD) % ALIGNMENT) // 4
+    return DeviceArray(memory[start : start + size], memory)

@@ -1,0 +1,146 @@
+"""Kernels compiled by g++ for the emulated device, kept in the user's cache.
+
+A file is preprocessed first. What comes out is all that the result depends on, so its hash
+names the library in the cache; and the few things that g++ does not know are rewritten in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+from convnet.errors import DeviceError
+
+HERE = Path(__file__).parent
+COMPILER = "g++"
+
+
+class Mode(StrEnum):
+    """What is looked for while kernels run; see docs/kernels.md."""
+
+    FAST = "fast"
+    CHECK = "check"
+    SANITIZE = "sanitize"
+
+
+# -ffp-contract=off: a*b+c is two roundings unless the kernel says fmaf, on every processor.
+_COMMON = ["-std=c++17", "-fPIC", "-g", "-march=native", "-ffp-contract=off", f"-I{HERE}"]
+_KERNEL_OPTIONS = {
+    Mode.FAST: ["-O3"],
+    # Every load and store calls races.cpp; the loops must not become calls of memset.
+    Mode.CHECK: ["-O1", "-fsanitize=thread", "-fno-tree-loop-distribute-patterns"],
+    Mode.SANITIZE: ["-O1", "-fsanitize=address,undefined", "-fsanitize-recover=all"],
+}
+_RUNTIME_OPTIONS = {
+    Mode.FAST: [],
+    Mode.CHECK: ["-DEMULATED_CHECK"],
+    Mode.SANITIZE: ["-DEMULATED_SANITIZE"],
+}
+_RUNTIME_SOURCES = {
+    Mode.FAST: ["runtime.cpp"],
+    Mode.CHECK: ["runtime.cpp", "races.cpp"],
+    Mode.SANITIZE: ["runtime.cpp", "sanitize.cpp"],
+}
+_LIBRARIES = {Mode.FAST: [], Mode.CHECK: [], Mode.SANITIZE: ["-lasan", "-lubsan"]}
+
+_BOUNDS = r"(?:__launch_bounds__\s*\((?P<{}>(?:[^()]|\([^()]*\))*)\)\s*)?"
+_KERNEL = re.compile(
+    rf"__global__\s+{_BOUNDS.format('a')}void\s+{_BOUNDS.format('b')}(?P<name>\w+)\s*\("
+)
+_DYNAMIC_SHARED = re.compile(
+    r"extern\s+__shared__\s+(?:__attribute__\(\(.*?\)\)\s*)?([^;\[\]]*?)(\w+)\s*\[\s*\]\s*;"
+)
+
+
+def build(source: Path, options: Sequence[str], mode: Mode) -> tuple[Path, list[str]]:
+    """The library of a file's kernels, and their names.
+
+    Args:
+        source: a .cu file.
+        options: -DNAME=value for each constant.
+
+    Raises:
+        DeviceError: no compiler, or the file does not compile.
+    """
+    include = [f"-I{source.parent}", "-include", str(HERE / "device.h")]
+    what = f"{source.name} ({' '.join(options)})" if options else source.name
+    text = _run(what, ["-E", "-x", "c++", *_COMMON, *include, *options, str(source)])
+    text, names = _rewrite(text, mode)
+    runtime = _runtime(mode)
+
+    options = [*_COMMON, *_KERNEL_OPTIONS[mode], "-Wno-unknown-pragmas", "-Wno-attributes"]
+    target = _cached(f"{source.stem}-{mode}", text, *options, str(runtime))
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            text_file, unit, made = (Path(folder, f"kernels.{end}") for end in ("cpp", "o", "so"))
+            text_file.write_text(text)
+            _run(what, [*options, "-c", str(text_file), "-o", str(unit)])
+            # Without -fsanitize=thread: its functions are ours, not those of the compiler.
+            _run(what, ["-shared", str(unit), str(runtime), *_LIBRARIES[mode], "-o", str(made)])
+            os.replace(made, target)
+    return target, names
+
+
+def _rewrite(text: str, mode: Mode) -> tuple[str, list[str]]:
+    """What g++ shall compile, and the names of the kernels in it."""
+    kernels = [(m["name"], m["a"] or m["b"] or "0") for m in _KERNEL.finditer(text)]
+    text = _DYNAMIC_SHARED.sub(r"\1 *\2 = (\1 *)emulated::dynamic_shared;", text)
+    # A section for itself lets the runtime find it; in one, ASan would not guard the arrays.
+    section = "" if mode is Mode.SANITIZE else '__attribute__((section("emulated_shared")))'
+    text = re.sub(r"\b__shared__\b", f"static {section}", text)
+    text = re.sub(_BOUNDS.format("c").removesuffix("?"), "", text)
+    text = re.sub(r"\b__global__\b", "", text)
+    entries = "".join(f"EMULATED_KERNEL({name}, ({bound}))\n" for name, bound in kernels)
+    return f'{text}\n#include "library.h"\n{entries}', [name for name, _ in kernels]
+
+
+@cache
+def _runtime(mode: Mode) -> Path:
+    """The library that runs threads, the same for all kernels."""
+    sources = [str(HERE / name) for name in _RUNTIME_SOURCES[mode]]
+    texts = [path.read_text() for path in sorted(HERE.glob("*.[hc]*"))]
+    options = [*_COMMON, "-O2", "-shared", *_RUNTIME_OPTIONS[mode], *_LIBRARIES[mode]]
+    target = _cached(f"runtime-{mode}", *texts, *options)
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            made = Path(folder, "runtime.so")
+            _run("the runtime", [*sources, *options, "-o", str(made)])
+            os.replace(made, target)
+    return target
+
+
+def _cached(name: str, *inputs: str) -> Path:
+    """Where the library made from these inputs is kept, in the user's cache."""
+    key = hashlib.sha256("\0".join([_compiler(), *inputs]).encode()).hexdigest()[:24]
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base, "convnet", "emulated")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}-{key}.so"
+
+
+@cache
+def _compiler() -> str:
+    """The compiler's version and what it makes of -march=native on this processor."""
+    return _run("the compiler", ["--version"]) + _run(
+        "the compiler", ["-march=native", "-Q", "--help=target"]
+    )
+
+
+def _run(what: str, arguments: Sequence[str]) -> str:
+    """What the compiler prints."""
+    try:
+        done = subprocess.run([COMPILER, *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        raise DeviceError(
+            f"the emulated device compiles kernels by {COMPILER}, which is not installed here"
+        ) from None
+    if done.returncode:
+        raise DeviceError(f"{what} does not compile:\n{done.stderr.strip()}")
+    return done.stdout

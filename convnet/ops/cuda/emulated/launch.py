@@ -1,0 +1,246 @@
+"""Kernels of the emulated device: their parameters, their launches and what these find."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convnet.errors import DeviceError
+from convnet.ops.cuda.driver import OPT_IN_SHARED, SHARED, check_launch
+from convnet.ops.cuda.emulated.arrays import DeviceArray
+
+HERE = Path(__file__).parent
+MAX_FINDINGS = 16
+_SYMBOL = re.compile(r"(?P<address>\w+) (?:(?P<size>\w+) )?\w (?P<name>\S+)")
+
+
+class _Index(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint) for name in "xyz")
+
+
+class _Range(ctypes.Structure):
+    _fields_ = (("begin", ctypes.c_void_p), ("end", ctypes.c_void_p))
+
+
+class _Parameter(ctypes.Structure):
+    _fields_ = (("kind", ctypes.c_char), ("alignment", ctypes.c_int))
+
+
+class _Finding(ctypes.Structure):
+    _fields_ = (
+        ("what", ctypes.c_char_p),
+        ("block", ctypes.c_uint),
+        ("thread", ctypes.c_uint),
+        ("other_block", ctypes.c_uint),
+        ("other_thread", ctypes.c_uint),
+        ("code", ctypes.c_ulong),
+        ("other_code", ctypes.c_ulong),
+        ("array", ctypes.c_int),
+        ("offset", ctypes.c_long),
+    )
+
+
+class _Launch(ctypes.Structure):  # the same as in runtime.h
+    _fields_ = (
+        ("call", ctypes.c_void_p),
+        ("arguments", ctypes.POINTER(ctypes.c_void_p)),
+        ("grid", _Index),
+        ("block", _Index),
+        ("shared", ctypes.c_long),
+        ("schedule", ctypes.c_int),
+        ("seed", ctypes.c_uint),
+        ("arrays", ctypes.c_int),
+        ("views", ctypes.POINTER(_Range)),
+        ("memory", ctypes.POINTER(_Range)),
+        ("statics", _Range),
+        ("image", _Range),
+        ("findings", ctypes.c_int),
+        ("finding", _Finding * MAX_FINDINGS),
+    )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The order in which blocks, and the threads of a block between waits, take their turns."""
+
+    kind: int
+    seed: int = 0
+
+    @staticmethod
+    def parse(text: str) -> Schedule:
+        """Of "forward", "reverse", or a number: the seed of a random order.
+
+        Raises:
+            DeviceError: another text.
+        """
+        if text in ("forward", "reverse"):
+            return Schedule(("forward", "reverse").index(text))
+        if not text.isdecimal():
+            raise DeviceError(f"the schedule must be forward, reverse or a number; found '{text}'")
+        return Schedule(2, int(text) % 2**32)
+
+
+class EmulatedKernel:
+    """One kernel of a library made by `build`."""
+
+    def __init__(self, library: Path, name: str, schedule: Schedule, arch: int) -> None:
+        self._library = library
+        self._name = name
+        self._schedule = schedule
+        self._arch = arch
+        loaded = ctypes.CDLL(str(library))
+        self._run = loaded.emulated_run
+        self._call = ctypes.cast(getattr(loaded, f"emulated_call_{name}"), ctypes.c_void_p)
+        list_parameters = getattr(loaded, f"emulated_parameters_{name}")
+        list_parameters.restype = ctypes.POINTER(_Parameter)
+        self._parameters: list[tuple[str, int]] = []
+        for parameter in list_parameters():
+            if not parameter.alignment:
+                break
+            self._parameters.append((parameter.kind.decode(), parameter.alignment))
+        self._bound: int = getattr(loaded, f"emulated_bound_{name}")()
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
+    ) -> None:
+        """See convnet.ops.cuda.driver.Kernel; and whatever the checks find is a DeviceError."""
+        self._check_sizes(grid, block, shared)
+        cells, arrays = self._convert(args)
+        pointers = (ctypes.c_void_p * len(cells))(*(cell.ctypes.data for cell in cells))
+        launch = _Launch(
+            call=self._call,
+            arguments=pointers,
+            grid=_Index(*grid, *(1,) * (3 - len(grid))),
+            block=_Index(*block, *(1,) * (3 - len(block))),
+            shared=shared,
+            schedule=self._schedule.kind,
+            seed=self._schedule.seed,
+            arrays=len(arrays),
+            views=_ranges([array.data for array in arrays]),
+            memory=_ranges([array.memory for array in arrays]),
+        )
+        self._run(ctypes.byref(launch))
+        if launch.findings:
+            found = [self._describe(f, launch, args) for f in launch.finding[: launch.findings]]
+            raise DeviceError("\n".join(found))
+
+    def _check_sizes(self, grid: tuple[int, ...], block: tuple[int, ...], shared: int) -> None:
+        if self._static_shared > SHARED:
+            raise DeviceError(
+                f"kernel '{self._name}' declares {self._static_shared} bytes of static shared "
+                f"memory; more than {SHARED} must be dynamic"
+            )
+        most = OPT_IN_SHARED[self._arch] * 1024
+        check_launch(self._name, grid, block, self._static_shared + shared, most)
+        if self._bound and prod(block) > self._bound:
+            raise DeviceError(
+                f"kernel '{self._name}' promises blocks of at most {self._bound} threads "
+                f"(__launch_bounds__); found {prod(block)}"
+            )
+
+    def _convert(self, args: Sequence[Any]) -> tuple[list[np.ndarray], list[DeviceArray]]:
+        """The arguments as C values, and those of them that are arrays."""
+        if len(args) != len(self._parameters):
+            raise DeviceError(
+                f"kernel '{self._name}' takes {len(self._parameters)} arguments; found {len(args)}"
+            )
+        cells: list[np.ndarray] = []
+        arrays = []
+        for i, (arg, (kind, alignment)) in enumerate(zip(args, self._parameters, strict=True)):
+            expected = "a device array" if kind == "*" else f"numpy.{np.dtype(kind).name}"
+            if kind == "*" and isinstance(arg, DeviceArray):
+                address = arg.data.ctypes.data
+                if address % alignment:
+                    raise DeviceError(
+                        f"kernel '{self._name}', argument {i}: its address must be a multiple of "
+                        f"{alignment} for loads of that width; found {address % alignment} over"
+                    )
+                arrays.append(arg)
+                cells.append(np.array(address, np.uintp))
+            elif kind != "*" and isinstance(arg, np.generic) and arg.dtype == np.dtype(kind):
+                cells.append(np.array(arg))
+            else:
+                raise DeviceError(
+                    f"kernel '{self._name}', argument {i}: expected {expected}; "
+                    f"found {type(arg).__module__}.{type(arg).__name__}"
+                )
+        return cells, arrays
+
+    @cached_property
+    def _static_shared(self) -> int:
+        """Bytes of the kernel's static shared arrays, and of those in the file's functions."""
+        symbols = {
+            match["name"]: (int(match["address"], 16), int(match["size"] or "0", 16))
+            for line in _tool("nm", "-S", str(self._library))
+            if (match := _SYMBOL.fullmatch(line))
+        }
+        start, stop = (
+            symbols.get(f"__{end}_emulated_shared", (0,))[0] for end in ("start", "stop")
+        )
+        calls = "emulated_call_"
+        kernels = {name.removeprefix(calls) for name in symbols if name.startswith(calls)}
+        # C++ calls a static array `tile` of the function `kernel` _ZZ6kernelE4tile.
+        others = tuple(f"_ZZ{len(name)}{name}E" for name in kernels - {self._name})
+        return sum(
+            size
+            for name, (address, size) in symbols.items()
+            if start <= address < stop and not name.startswith(others)
+        )
+
+    def _describe(self, finding: _Finding, launch: _Launch, args: Sequence[Any]) -> str:
+        """A finding as one line."""
+        place = self._place(finding.block, finding.thread, finding.code, launch)
+        text = f"kernel '{self._name}', {place}: {finding.what.decode()}"
+        if finding.array >= 0:
+            positions = [i for i, arg in enumerate(args) if isinstance(arg, DeviceArray)]
+            position = positions[finding.array]
+            text += (
+                f" argument {position} ({args[position].size} numbers) "
+                f"at number {finding.offset / 4:g}"
+            )
+        if finding.other_code or finding.other_thread != finding.thread:
+            other = self._place(
+                finding.other_block, finding.other_thread, finding.other_code, launch
+            )
+            text += f"; the other is {other}"
+        return text
+
+    def _place(self, block: int, thread: int, code: int, launch: _Launch) -> str:
+        where = self._line(code - launch.image.begin) if code else "which has returned"
+        block_at, thread_at = _position(block, launch.grid), _position(thread, launch.block)
+        return f"block {block_at} thread {thread_at} {where}"
+
+    def _line(self, offset: int) -> str:
+        """The line of a kernel that an instruction of the library comes from."""
+        # The address is that after a call. Of inlined functions the innermost comes first.
+        lines = _tool("addr2line", "-i", "-e", str(self._library), hex(offset - 1))
+        for line in lines:
+            path, _, number = line.split(" ")[0].rpartition(":")
+            if Path(path).parent != HERE:
+                return f"({Path(path).name}:{number})"
+        return "(unknown line)"
+
+
+def _position(number: int, sizes: _Index) -> str:
+    x, y, z = number % sizes.x, number // sizes.x % sizes.y, number // (sizes.x * sizes.y)
+    return f"({x},{y},{z})"
+
+
+def _ranges(arrays: Sequence[np.ndarray]) -> Any:
+    starts = [array.ctypes.data for array in arrays]
+    ranges = [_Range(start, start + a.nbytes) for start, a in zip(starts, arrays, strict=True)]
+    return (_Range * len(arrays))(*ranges)
+
+
+def _tool(*command: str) -> list[str]:
+    """Lines that one of the compiler's tools prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()

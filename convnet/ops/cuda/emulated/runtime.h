@@ -1,0 +1,58 @@
+// What a kernel's library and the runtime of the emulated device know of each other.
+#pragma once
+
+namespace emulated {
+
+struct Index { unsigned x, y, z; };
+
+// Set anew whenever a thread goes on.
+extern Index thread_index, block_index, block_size, grid_size;
+
+const int WARP = 32;
+const int MAX_THREADS = 1024;
+const int MAX_SHARED = 256 * 1024;
+extern char dynamic_shared[MAX_SHARED];
+
+struct Range { char *begin, *end; };
+
+// A launch and what came of it. The front end has the same structures (launch.py).
+struct Finding {
+    const char *what;
+    unsigned block, thread, other_block, other_thread;
+    unsigned long code, other_code;  // addresses of instructions
+    int array;                       // number of the argument that an address belongs to, or -1
+    long offset;                     // bytes into it
+};
+
+const int MAX_FINDINGS = 16;
+
+struct Launch {
+    void (*call)(void **arguments);  // the kernel, for one thread
+    void **arguments;
+    Index grid, block;
+    long shared;       // bytes of dynamic shared memory
+    int schedule;      // order of blocks and threads: FORWARD, REVERSE, RANDOM
+    unsigned seed;     // of a random order
+    int arrays;        // arguments that are arrays:
+    Range *views;      // what of it the kernel may use
+    Range *memory;     // all of the memory that was allocated for it
+    Range statics;     // the library's static shared memory
+    Range image;       // the library's data, constants among them
+    int findings;
+    Finding finding[MAX_FINDINGS];
+};
+
+enum Schedule { FORWARD, REVERSE, RANDOM };
+
+void run(Launch &launch);
+
+// Called by kernels. `line` tells one call in the source from another.
+void barrier(int line);
+// Each lane named in `mask` gives a value of `size` bytes and gets those of all 32 lanes.
+void exchange(unsigned mask, int line, const void *mine, void *all, int size);
+// The kernel is about to access memory atomically.
+void atomic(void *address, int size, void *code);
+// The kernel asks for the value of a lane that its mask leaves out.
+void absent_lane();
+
+}  // namespace emulated
