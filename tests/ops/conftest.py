@@ -7,12 +7,15 @@ import pytest
 
 from convnet.ops.base import Ops
 from convnet.ops.cpu import CpuOps
+from convnet.ops.cuda.emulated.driver import EmulatedDriver
+from convnet.ops.cuda.ops import CudaOps
 from convnet.ops.reference import ReferenceOps
 
 BACKENDS = {
     "reference-float64": lambda: ReferenceOps(np.float64),
     "reference-float32": lambda: ReferenceOps(np.float32),
     "cpu": CpuOps,
+    "emulated": lambda: CudaOps(EmulatedDriver()),
 }
 
 

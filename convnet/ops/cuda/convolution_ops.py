@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from convnet.geometry import Window
 from convnet.neurons import Neuron
-from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
+from convnet.ops.cuda.elementwise_ops import NeuronLauncher
 from convnet.ops.cuda.launch import checked
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.convolution import ConvolutionOps
@@ -105,7 +105,7 @@ def _clamps(neuron: Neuron) -> tuple[float, float] | None:
     return bounds.get(neuron.kind)
 
 
-class CudaConvolutionOps(CudaElementwiseOps, ConvolutionOps):
+class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
     """This part of CudaOps."""
 
     def conv_fprop(
@@ -203,7 +203,7 @@ class CudaConvolutionOps(CudaElementwiseOps, ConvolutionOps):
             N,
         )
         if bounds is None:
-            self.neuron_fprop(neuron, acts, acts)
+            self._run_neuron(neuron, acts, acts)
 
     def _dgrad(
         self, plan: Plan, filters: In, acts_grad: In, images_grad: Out, add: bool

@@ -18,10 +18,11 @@ KINDS = (
 )
 
 
-class CudaElementwiseOps(Launcher, ElementwiseOps):
-    """This part of CudaOps."""
+class NeuronLauncher(Launcher):
+    """For the families that have neurons."""
 
-    def neuron_fprop(self, neuron: Neuron, inputs: In, acts: Out) -> None:
+    def _run_neuron(self, neuron: Neuron, inputs: In, acts: Out) -> None:
+        """acts = f(inputs). In place."""
         size = inputs.size
         self._numbers(
             "elementwise",
@@ -31,6 +32,13 @@ class CudaElementwiseOps(Launcher, ElementwiseOps):
             *_neuron_arguments(neuron),
             checked("acts", acts, size),
         )
+
+
+class CudaElementwiseOps(NeuronLauncher, ElementwiseOps):
+    """This part of CudaOps."""
+
+    def neuron_fprop(self, neuron: Neuron, inputs: In, acts: Out) -> None:
+        self._run_neuron(neuron, inputs, acts)
 
     def neuron_bprop(
         self, neuron: Neuron, values: In, acts_grad: In, inputs_grad: Out, add: bool = False

@@ -8,13 +8,16 @@ from convnet.ops.base import Ops
 from convnet.ops.cuda.convolution_ops import CudaConvolutionOps
 from convnet.ops.cuda.costs_ops import CudaCostOps
 from convnet.ops.cuda.driver import Driver
+from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
 from convnet.ops.cuda.images_ops import CudaImageOps
 from convnet.ops.cuda.launch import LANES, TEAMS, checked
 from convnet.ops.cuda.windows_ops import CudaWindowOps
 from convnet.ops.roles import Array, In, InOut, Out
 
 
-class CudaOps(CudaConvolutionOps, CudaWindowOps, CudaImageOps, CudaCostOps, Ops):
+class CudaOps(
+    CudaConvolutionOps, CudaWindowOps, CudaImageOps, CudaElementwiseOps, CudaCostOps, Ops
+):
     """Operations on the arrays of a device, real or emulated.
 
     Kernels are compiled when they are first used. Results repeat bit for bit.

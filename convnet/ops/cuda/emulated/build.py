@@ -31,7 +31,11 @@ class Mode(StrEnum):
 
 
 # -ffp-contract=off: a*b+c is two roundings unless the kernel says fmaf, on every processor.
-_COMMON = ["-std=c++17", "-fPIC", "-g", "-march=native", "-ffp-contract=off", f"-I{HERE}"]
+# -fno-gnu-unique: else libraries share the static variables of equally named templates.
+_COMMON = [
+    *("-std=c++17", "-fPIC", "-g", "-march=native", "-ffp-contract=off", "-fno-gnu-unique"),
+    f"-I{HERE}",
+]
 _KERNEL_OPTIONS = {
     Mode.FAST: ["-O3"],
     # Every load and store calls races.cpp; the loops must not become calls of memset.
