@@ -151,9 +151,10 @@ struct Dgrad {
         taps_x = (K - first_x + STRIDE - 1) / STRIDE;
         const int column = block.column + own_place<Tile::COLUMNS, SPAN>();
         loads = column < columns;
+        const int seen = LOCAL ? 0 : column / N;  // pixel of the class
         image = column % N;
-        p = (first_h + PADDING - first_y) / STRIDE + column / N / class_width;
-        q = (first_w + PADDING - first_x) / STRIDE + column / N % class_width;
+        p = (first_h + PADDING - first_y) / STRIDE + seen / class_width;
+        q = (first_w + PADDING - first_x) / STRIDE + seen % class_width;
     }
 
     __device__ int steps() const { return taps_y > 0 && taps_x > 0 ? taps_y * taps_x * CHUNKS : 0; }
