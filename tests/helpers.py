@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from convnet.errors import ConfigError
 from convnet.graph import Graph
 from convnet.net import Matrices, Net
 from convnet.ops.base import Ops
+from convnet.ops.cuda.emulated.build import COMPILER
+from convnet.ops.cuda.emulated.driver import EmulatedDriver
+from convnet.ops.cuda.ops import CudaOps
 from convnet.ops.reference import ReferenceOps
 from convnet.train.gradcheck import check_gradients
 
@@ -117,6 +121,13 @@ def make_net(
     graph = make_graph(definition, extra, shapes)
     ops = ops or ReferenceOps(np.float64)
     return Net(graph, ops, batch_size=batch_size, seed=seed, keep=keep, conserve_mem=conserve_mem)
+
+
+def emulated_ops() -> Ops:
+    """The GPU backend on the emulated device; skips the test where its compiler is missing."""
+    if not shutil.which(COMPILER):
+        pytest.skip(f"the emulated device compiles kernels by {COMPILER}, which is not installed")
+    return CudaOps(EmulatedDriver())
 
 
 def make_batch(shapes: DataShapes = SHAPES, cases: int = 4, seed: int = 0) -> list[np.ndarray]:

@@ -37,6 +37,16 @@ CASES = {
     "wide groups": (Window(32, 3, 4, 48, 3, padding=1, groups=2), 16),
     "larger than a tile": (Window(70, 2, 3, 70, 3, padding=1), 130),
 }
+# What also the emulated device runs by default.
+QUICK = (
+    "padded",
+    "stride 2, partial last window",
+    "stride beyond the filter",
+    "pixelwise, stride 2",
+    "three groups",
+    "one pixel of padding unseen",
+    "larger than a tile",
+)
 
 
 class Example(NamedTuple):

@@ -98,11 +98,14 @@ class Plan(NamedTuple):
         }
 
 
-# Neurons that clamp to [low, high]: convolutions do so as they store their sums. The others take
-# a second pass.
 def _clamps(neuron: Neuron) -> tuple[float, float] | None:
-    bounds = {"ident": (-inf, inf), "relu": (0.0, inf), "brelu": (0.0, *neuron.parameters)}
-    return bounds.get(neuron.kind)
+    """The interval that a neuron clamps to, if that is all it does.
+
+    Convolutions do so as they store their sums. Other neurons take a second pass.
+    """
+    if neuron.kind == "brelu":
+        return (0.0, neuron.parameters[0])
+    return {"ident": (-inf, inf), "relu": (0.0, inf)}.get(neuron.kind)
 
 
 class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
@@ -205,9 +208,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         if bounds is None:
             self._run_neuron(neuron, acts, acts)
 
-    def _dgrad(
-        self, plan: Plan, filters: In, acts_grad: In, images_grad: Out, add: bool
-    ) -> None:
+    def _dgrad(self, plan: Plan, filters: In, acts_grad: In, images_grad: Out, add: bool) -> None:
         g, N = plan.g, acts_grad.shape[-1]
         # A part has one pixel, or those of one class, see Dgrad in the kernels' file.
         height, width, parts = (
@@ -228,9 +229,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
             N,
         )
 
-    def _wgrad(
-        self, plan: Plan, images: In, acts_grad: In, filters_grad: Out, add: bool
-    ) -> None:
+    def _wgrad(self, plan: Plan, images: In, acts_grad: In, filters_grad: Out, add: bool) -> None:
         g, N = plan.g, images.shape[-1]
         checked("filters_grad", filters_grad, *plan.filters_shape)
         columns, rows, groups = plan.wgrad_tile.grid(g.taps, g.group_filters, g.groups)
@@ -256,9 +255,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
             steps,
         )
         if divided:
-            self._numbers(
-                "sums", "sum_parts", filters_grad.size, sums, parts, filters_grad, add
-            )
+            self._numbers("sums", "sum_parts", filters_grad.size, sums, parts, filters_grad, add)
 
     def _product(
         self,
@@ -282,6 +279,8 @@ def _bias_kind(g: Window, biases: Array | None) -> int:
     """0 without biases, 1 if there is one per filter, 2 if there is one per output."""
     if biases is None:
         return 0
-    per_output = biases.size != g.filters
-    checked("biases", biases, g.filters, g.out_pixels if per_output else 1)
-    return 1 + per_output
+    if biases.size == g.filters:
+        checked("biases", biases, g.filters)
+        return 1
+    checked("biases", biases, g.filters, g.out_pixels)
+    return 2

@@ -64,9 +64,7 @@ class Launcher:
         """A thread per number; `size` becomes the last argument."""
         self._launch(file, name, (-(-size // BLOCK),), (BLOCK,), *args, size)
 
-    def _rows(
-        self, file: str, name: str, rows: int, N: int, *args: Any, **constants: int
-    ) -> None:
+    def _rows(self, file: str, name: str, rows: int, N: int, *args: Any, **constants: int) -> None:
         """A block per row of N images; N becomes the last argument."""
         block = min(-(-N // LANES) * LANES, BLOCK)
         self._launch(file, name, (rows,), (block,), *args, N, **constants)
