@@ -7,7 +7,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ class EmulatedKernel:
             if m and first <= (address := int(m["address"], 16)) < stop
         ]
 
-    @property
+    @cached_property
     def _static_shared(self) -> int:
         """Bytes of the kernel's static shared arrays, and of those in the file's functions."""
         others = tuple(f"{kernel}::" for kernel in self._kernels if kernel != self._name)
@@ -232,18 +232,19 @@ class EmulatedKernel:
 
     def _place(self, block: int, thread: int, code: int, launch: _Launch) -> str:
         block_at, thread_at = _position(block, launch.grid), _position(thread, launch.block)
-        line = f" at {self._line(code - self._image.begin)}" if code else ""
+        line = f" at {_line(self._library, code - self._image.begin)}" if code else ""
         return f"block {block_at} thread {thread_at}{line}"
 
-    def _line(self, offset: int) -> str:
-        """The line of a kernel that an instruction of the library comes from."""
-        # The address is that after a call. Of inlined functions the innermost comes first.
-        lines = _tool("addr2line", "-i", "-e", str(self._library), hex(offset - 1))
-        for line in lines:
-            path, _, number = line.split(" ")[0].rpartition(":")
-            if Path(path).parent != HERE:
-                return f"{Path(path).name}:{number}"
-        return "an unknown line"
+
+@cache
+def _line(library: Path, offset: int) -> str:
+    """The line of a kernel that an instruction of the library comes from."""
+    # The address is that after a call. Of inlined functions the innermost comes first.
+    for line in _tool("addr2line", "-i", "-e", str(library), hex(offset - 1)):
+        path, _, number = line.split(" ")[0].rpartition(":")
+        if Path(path).parent != HERE:
+            return f"{Path(path).name}:{number}"
+    return "an unknown line"
 
 
 def _position(number: int, sizes: _Index) -> str:
