@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from convnet.ops.cuda.emulated.arrays import DeviceArray
 SOURCES = Path(__file__).parent / "kernels"
 
 
-def make_driver(mode: str = "fast", schedule: str = "forward", **arguments) -> EmulatedDriver:
-    return EmulatedDriver(mode, schedule, **{"sources": SOURCES} | arguments)
+@cache
+def make_driver(mode: str = "fast", schedule: str = "forward", arch: int = 80) -> EmulatedDriver:
+    """One for all tests, since it keeps its kernels."""
+    return EmulatedDriver(mode, schedule, arch, SOURCES)
 
 
 def on(driver: EmulatedDriver, values: np.ndarray) -> DeviceArray:

@@ -8,7 +8,7 @@ import pytest
 from tests.ops.cuda.helpers import make_driver, on
 
 F, I = np.float32, np.int32  # noqa: E741
-MODES = ("fast",)
+MODES = ("fast", "check", "sanitize")
 SCHEDULES = ("forward", "reverse", "3")
 
 

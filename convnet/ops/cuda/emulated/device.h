@@ -24,10 +24,10 @@
 // --- vectors and indices --------------------------------------------------------------------
 
 #define EMULATED_VECTORS(T, name, a1, a2, a4)                                                  \
-    struct alignas(a1) name##1 { T x; };                                                       \
-    struct alignas(a2) name##2 { T x, y; };                                                    \
+    struct alignas(a1) name##1 { T x; };                                             \
+    struct alignas(a2) name##2 { T x, y; };                                          \
     struct name##3 { T x, y, z; };                                                             \
-    struct alignas(a4) name##4 { T x, y, z, w; };                                              \
+    struct alignas(a4) name##4 { T x, y, z, w; };                                    \
     inline name##1 make_##name##1(T x) { return {x}; }                                         \
     inline name##2 make_##name##2(T x, T y) { return {x, y}; }                                 \
     inline name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }                         \
@@ -44,10 +44,10 @@ struct dim3 {
     dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 
-#define threadIdx emulated::thread_index
-#define blockIdx emulated::block_index
-#define blockDim emulated::block_size
-#define gridDim emulated::grid_size
+#define threadIdx emulated::place.thread
+#define blockIdx emulated::place.block
+#define blockDim emulated::place.block_size
+#define gridDim emulated::place.grid_size
 #define warpSize 32
 
 // --- barriers and warps ---------------------------------------------------------------------

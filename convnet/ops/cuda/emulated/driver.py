@@ -76,7 +76,7 @@ class EmulatedDriver:
             library, names = build(source, definitions(constants), self.mode)
             if name not in names:
                 raise DeviceError(f"{source}: kernel '{name}' is not among {', '.join(names)}")
-            self._kernels[key] = EmulatedKernel(library, name, self._schedule, self.arch)
+            self._kernels[key] = EmulatedKernel(library, name, names, self._schedule, self.arch)
         return self._kernels[key]
 
     def synchronize(self) -> None:

@@ -7,7 +7,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from convnet.ops.cuda.emulated.arrays import DeviceArray
 
 HERE = Path(__file__).parent
 MAX_FINDINGS = 16
-_SYMBOL = re.compile(r"(?P<address>\w+) (?:(?P<size>\w+) )?\w (?P<name>\S+)")
+_STATIC, _DYNAMIC = -2, -3  # what Finding.array says besides numbers of arrays
+_SYMBOL = re.compile(r"(?P<address>\w+) (?P<size>\w+) \w (?P<name>.+)")
 
 
 class _Index(ctypes.Structure):
@@ -52,7 +53,8 @@ class _Finding(ctypes.Structure):
 class _Launch(ctypes.Structure):  # the same as in runtime.h
     _fields_ = (
         ("call", ctypes.c_void_p),
-        ("arguments", ctypes.POINTER(ctypes.c_void_p)),
+        ("arguments", ctypes.c_void_p),
+        ("parameters", ctypes.c_int),
         ("grid", _Index),
         ("block", _Index),
         ("shared", ctypes.c_long),
@@ -92,13 +94,19 @@ class Schedule:
 class EmulatedKernel:
     """One kernel of a library made by `build`."""
 
-    def __init__(self, library: Path, name: str, schedule: Schedule, arch: int) -> None:
+    def __init__(
+        self, library: Path, name: str, names: Sequence[str], schedule: Schedule, arch: int
+    ) -> None:
+        """`names` are those of all kernels of the library."""
         self._library = library
         self._name = name
+        self._kernels = names
         self._schedule = schedule
         self._arch = arch
         loaded = ctypes.CDLL(str(library))
         self._run = loaded.emulated_run
+        self._statics, self._image = _Range(), _Range()
+        loaded.emulated_ranges(ctypes.byref(self._statics), ctypes.byref(self._image))
         self._call = ctypes.cast(getattr(loaded, f"emulated_call_{name}"), ctypes.c_void_p)
         list_parameters = getattr(loaded, f"emulated_parameters_{name}")
         list_parameters.restype = ctypes.POINTER(_Parameter)
@@ -115,10 +123,10 @@ class EmulatedKernel:
         """See convnet.ops.cuda.driver.Kernel; and whatever the checks find is a DeviceError."""
         self._check_sizes(grid, block, shared)
         cells, arrays = self._convert(args)
-        pointers = (ctypes.c_void_p * len(cells))(*(cell.ctypes.data for cell in cells))
         launch = _Launch(
             call=self._call,
-            arguments=pointers,
+            arguments=cells.ctypes.data,
+            parameters=len(cells),
             grid=_Index(*grid, *(1,) * (3 - len(grid))),
             block=_Index(*block, *(1,) * (3 - len(block))),
             shared=shared,
@@ -127,6 +135,8 @@ class EmulatedKernel:
             arrays=len(arrays),
             views=_ranges([array.data for array in arrays]),
             memory=_ranges([array.memory for array in arrays]),
+            statics=self._statics,
+            image=self._image,
         )
         self._run(ctypes.byref(launch))
         if launch.findings:
@@ -147,13 +157,13 @@ class EmulatedKernel:
                 f"(__launch_bounds__); found {prod(block)}"
             )
 
-    def _convert(self, args: Sequence[Any]) -> tuple[list[np.ndarray], list[DeviceArray]]:
-        """The arguments as C values, and those of them that are arrays."""
+    def _convert(self, args: Sequence[Any]) -> tuple[np.ndarray, list[DeviceArray]]:
+        """The arguments as C values, 8 bytes for each, and those of them that are arrays."""
         if len(args) != len(self._parameters):
             raise DeviceError(
                 f"kernel '{self._name}' takes {len(self._parameters)} arguments; found {len(args)}"
             )
-        cells: list[np.ndarray] = []
+        cells = np.zeros(len(args), np.uint64)
         arrays = []
         for i, (arg, (kind, alignment)) in enumerate(zip(args, self._parameters, strict=True)):
             expected = "a device array" if kind == "*" else f"numpy.{np.dtype(kind).name}"
@@ -165,9 +175,9 @@ class EmulatedKernel:
                         f"{alignment} for loads of that width; found {address % alignment} over"
                     )
                 arrays.append(arg)
-                cells.append(np.array(address, np.uintp))
+                cells[i] = address
             elif kind != "*" and isinstance(arg, np.generic) and arg.dtype == np.dtype(kind):
-                cells.append(np.array(arg))
+                cells[i : i + 1].view(kind)[0] = arg
             else:
                 raise DeviceError(
                     f"kernel '{self._name}', argument {i}: expected {expected}; "
@@ -176,38 +186,44 @@ class EmulatedKernel:
         return cells, arrays
 
     @cached_property
+    def _shared_arrays(self) -> list[tuple[str, int, int]]:
+        """Static shared arrays of the library: function::name, offset and size in bytes."""
+        if not self._statics.begin:
+            return []
+        first, stop = (end - self._image.begin for end in (self._statics.begin, self._statics.end))
+        matches = [_SYMBOL.fullmatch(line) for line in _tool("nm", "-CS", str(self._library))]
+        return [
+            (m["name"], address - first, int(m["size"], 16))
+            for m in matches
+            if m and first <= (address := int(m["address"], 16)) < stop
+        ]
+
+    @cached_property
     def _static_shared(self) -> int:
         """Bytes of the kernel's static shared arrays, and of those in the file's functions."""
-        symbols = {
-            match["name"]: (int(match["address"], 16), int(match["size"] or "0", 16))
-            for line in _tool("nm", "-S", str(self._library))
-            if (match := _SYMBOL.fullmatch(line))
-        }
-        start, stop = (
-            symbols.get(f"__{end}_emulated_shared", (0,))[0] for end in ("start", "stop")
-        )
-        calls = "emulated_call_"
-        kernels = {name.removeprefix(calls) for name in symbols if name.startswith(calls)}
-        # C++ calls a static array `tile` of the function `kernel` _ZZ6kernelE4tile.
-        others = tuple(f"_ZZ{len(name)}{name}E" for name in kernels - {self._name})
-        return sum(
-            size
-            for name, (address, size) in symbols.items()
-            if start <= address < stop and not name.startswith(others)
-        )
+        others = tuple(f"{kernel}::" for kernel in self._kernels if kernel != self._name)
+        return sum(size for name, _, size in self._shared_arrays if not name.startswith(others))
+
+    def _shared_byte(self, offset: int) -> str:
+        for name, start, size in self._shared_arrays:
+            if start <= offset < start + size:
+                return f"shared array {name.rpartition('::')[2]}, byte {offset - start}"
+        return "shared memory beyond all arrays"
 
     def _describe(self, finding: _Finding, launch: _Launch, args: Sequence[Any]) -> str:
         """A finding as one line."""
         place = self._place(finding.block, finding.thread, finding.code, launch)
         text = f"kernel '{self._name}', {place}: {finding.what.decode()}"
-        if finding.array >= 0:
+        if finding.array == _DYNAMIC:
+            text += f" dynamic shared memory, byte {finding.offset}"
+        elif finding.array == _STATIC:
+            text += f" {self._shared_byte(finding.offset)}"
+        elif finding.array >= 0:
             positions = [i for i, arg in enumerate(args) if isinstance(arg, DeviceArray)]
             position = positions[finding.array]
-            text += (
-                f" argument {position} ({args[position].size} numbers) "
-                f"at number {finding.offset / 4:g}"
-            )
-        if finding.other_code or finding.other_thread != finding.thread:
+            size, number = args[position].size, finding.offset / 4
+            text += f" argument {position} (an array of {size}), number {number:g}"
+        if (finding.other_block, finding.other_thread) != (finding.block, finding.thread):
             other = self._place(
                 finding.other_block, finding.other_thread, finding.other_code, launch
             )
@@ -215,19 +231,20 @@ class EmulatedKernel:
         return text
 
     def _place(self, block: int, thread: int, code: int, launch: _Launch) -> str:
-        where = self._line(code - launch.image.begin) if code else "which has returned"
         block_at, thread_at = _position(block, launch.grid), _position(thread, launch.block)
-        return f"block {block_at} thread {thread_at} {where}"
+        line = f" at {_line(self._library, code - self._image.begin)}" if code else ""
+        return f"block {block_at} thread {thread_at}{line}"
 
-    def _line(self, offset: int) -> str:
-        """The line of a kernel that an instruction of the library comes from."""
-        # The address is that after a call. Of inlined functions the innermost comes first.
-        lines = _tool("addr2line", "-i", "-e", str(self._library), hex(offset - 1))
-        for line in lines:
-            path, _, number = line.split(" ")[0].rpartition(":")
-            if Path(path).parent != HERE:
-                return f"({Path(path).name}:{number})"
-        return "(unknown line)"
+
+@cache
+def _line(library: Path, offset: int) -> str:
+    """The line of a kernel that an instruction of the library comes from."""
+    # The address is that after a call. Of inlined functions the innermost comes first.
+    for line in _tool("addr2line", "-i", "-e", str(library), hex(offset - 1)):
+        path, _, number = line.split(" ")[0].rpartition(":")
+        if Path(path).parent != HERE:
+            return f"{Path(path).name}:{number}"
+    return "an unknown line"
 
 
 def _position(number: int, sizes: _Index) -> str:

@@ -33,12 +33,12 @@ template <int N, int... I> struct Count : Count<N - 1, N - 1, I...> {};
 template <int... I> struct Count<0, I...> { using type = Numbers<I...>; };
 
 template <class... T, int... I>
-inline __attribute__((always_inline)) void call(void (*kernel)(T...), void **arguments,
+inline __attribute__((always_inline)) void call(void (*kernel)(T...), char *arguments,
                                                 Numbers<I...>) {
-    kernel(*(T *)arguments[I]...);
+    kernel(*(T *)(arguments + 8 * I)...);
 }
 template <class... T>
-inline __attribute__((always_inline)) void call(void (*kernel)(T...), void **arguments) {
+inline __attribute__((always_inline)) void call(void (*kernel)(T...), char *arguments) {
     call(kernel, arguments, typename Count<sizeof...(T)>::type());
 }
 
@@ -49,7 +49,7 @@ inline __attribute__((always_inline)) void call(void (*kernel)(T...), void **arg
         return emulated::parameters(name);                                                     \
     }                                                                                          \
     extern "C" int emulated_bound_##name() { return emulated::first bounds; }                  \
-    extern "C" void emulated_call_##name(void **arguments) { emulated::call(name, arguments); }
+    extern "C" void emulated_call_##name(char *arguments) { emulated::call(name, arguments); }
 
 // Made by the linker: the shared arrays of all kernels of the file, and what it loads.
 extern "C" {
@@ -58,9 +58,9 @@ extern char __stop_emulated_shared[] __attribute__((weak, visibility("hidden")))
 extern char __ehdr_start[] __attribute__((visibility("hidden")));
 extern char _end[] __attribute__((visibility("hidden")));
 
-void emulated_run(emulated::Launch *launch) {
-    launch->statics = {__start_emulated_shared, __stop_emulated_shared};
-    launch->image = {__ehdr_start, _end};
-    emulated::run(*launch);
+void emulated_ranges(emulated::Range *statics, emulated::Range *image) {
+    *statics = {__start_emulated_shared, __stop_emulated_shared};
+    *image = {__ehdr_start, _end};
 }
+void emulated_run(emulated::Launch *launch) { emulated::run(*launch); }
 }

@@ -14,7 +14,7 @@
 
 namespace emulated {
 
-Index thread_index, block_index, block_size, grid_size;
+Place place;
 alignas(256) char dynamic_shared[MAX_SHARED];
 
 Thread threads[MAX_THREADS];
@@ -34,9 +34,11 @@ Finding *find(const char *what, void *code) {
     if (launch->findings == MAX_FINDINGS) return nullptr;
     unsigned long address = (unsigned long)code;
     for (int i = 0; i < launch->findings; i++)
-        if (launch->finding[i].what == what && launch->finding[i].code == address) return nullptr;
+        if (!strcmp(launch->finding[i].what, what) && launch->finding[i].code == address)
+            return nullptr;
     Finding &finding = launch->finding[launch->findings++];
-    finding = Finding{what, current_block, (unsigned)(current - threads), 0, 0, address, 0, -1, 0};
+    unsigned thread = (unsigned)(current - threads);
+    finding = Finding{what, current_block, thread, current_block, thread, address, 0, -1, 0};
     return &finding;
 }
 
@@ -79,7 +81,7 @@ static void make_order(int *numbers, int count) {
 static void work() {
     while (begun < thread_count) {
         current = &threads[order[begun++]];
-        thread_index = current->index;
+        place.thread = current->index;
         launch->call(launch->arguments);
         current->state = DONE;
     }
@@ -172,7 +174,7 @@ static bool open_barrier() {
 static void run_block() {
     for (int i = 0; i < thread_count; i++) {
         Thread &thread = threads[i];
-        unsigned x = block_size.x, y = block_size.y;
+        unsigned x = place.block_size.x, y = place.block_size.y;
         thread.state = READY;
         thread.index = {i % x, i / x % y, i / (x * y)};
         thread.code = nullptr;
@@ -192,7 +194,7 @@ static void run_block() {
             for (int i = 0; i < thread_count && !stopped; i++) {
                 if (threads[order[i]].state != READY) continue;
                 current = &threads[order[i]];
-                thread_index = current->index;
+                place.thread = current->index;
                 switch_fiber(scheduler, current->fiber);
                 progress = true;
             }
@@ -202,9 +204,8 @@ static void run_block() {
 
 void run(Launch &given) {
     launch = &given;
-    grid_size = given.grid;
-    block_size = given.block;
-    thread_count = block_size.x * block_size.y * block_size.z;
+    Index grid = place.grid_size = given.grid, size = place.block_size = given.block;
+    thread_count = size.x * size.y * size.z;
     random_state = given.seed * 2654435761u | 1;
     stopped = false;
     if (!stacks)
@@ -214,14 +215,14 @@ void run(Launch &given) {
     memset(given.statics.begin, 0xff, given.statics.end - given.statics.begin);
     memset(dynamic_shared, 0xff, given.shared);
     on_launch();
-    int blocks = grid_size.x * grid_size.y * grid_size.z;
+    int blocks = grid.x * grid.y * grid.z;
     int *block_order = new int[blocks];
     make_order(block_order, blocks);
     for (int i = 0; i < blocks && !stopped; i++) {
         int block = block_order[i];
         current_block = block;
-        block_index = {block % grid_size.x, block / grid_size.x % grid_size.y,
-                       block / (grid_size.x * grid_size.y)};
+        place.block = {block % grid.x, block / grid.x % grid.y,
+                       block / (grid.x * grid.y)};
         run_block();
     }
     delete[] block_order;

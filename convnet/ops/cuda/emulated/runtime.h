@@ -5,8 +5,9 @@ namespace emulated {
 
 struct Index { unsigned x, y, z; };
 
-// Set anew whenever a thread goes on.
-extern Index thread_index, block_index, block_size, grid_size;
+// Where the running thread is.
+struct Place { Index thread, block, block_size, grid_size; };
+extern Place place;
 
 const int WARP = 32;
 const int MAX_THREADS = 1024;
@@ -20,15 +21,17 @@ struct Finding {
     const char *what;
     unsigned block, thread, other_block, other_thread;
     unsigned long code, other_code;  // addresses of instructions
-    int array;                       // number of the argument that an address belongs to, or -1
+    int array;  // which of the launch's arrays an address is about; or one of
+                // NONE, STATIC and DYNAMIC shared memory
     long offset;                     // bytes into it
 };
 
 const int MAX_FINDINGS = 16;
 
 struct Launch {
-    void (*call)(void **arguments);  // the kernel, for one thread
-    void **arguments;
+    void (*call)(char *arguments);  // the kernel, for one thread
+    char *arguments;                // 8 bytes for each
+    int parameters;                 // how many
     Index grid, block;
     long shared;       // bytes of dynamic shared memory
     int schedule;      // order of blocks and threads: FORWARD, REVERSE, RANDOM
