@@ -9,6 +9,7 @@ from convnet.config.layers import LayerSpec
 from convnet.errors import Problems, ShapeError
 from convnet.geometry import Shape
 from convnet.layer_types.base import Layer
+from convnet.layer_types.cost import CostLayer
 from convnet.layer_types.data import DataLayer
 from convnet.layer_types.elementwise import NeuronLayer
 from convnet.layer_types.registry import LAYER_TYPES
@@ -17,7 +18,9 @@ from convnet.layer_types.weights import WeightLayer
 Graph = dict[str, Layer]
 
 
-def build_graph(specs: Sequence[LayerSpec], data_shapes: Sequence[Shape]) -> Graph:
+def build_graph(
+    specs: Sequence[LayerSpec], data_shapes: Sequence[Shape], problems: Problems | None = None
+) -> Graph:
     """The layers by name, inputs before their users.
 
     A `neuron=` becomes a layer of its own, named <layer>_neuron, between the layer and its
@@ -26,11 +29,12 @@ def build_graph(specs: Sequence[LayerSpec], data_shapes: Sequence[Shape]) -> Gra
     Args:
         specs: the sections, in file order.
         data_shapes: shape of each matrix of the data, by dataIdx.
+        problems: receives what layers warn of, if given.
 
     Raises:
         ConfigError: shapes that do not fit, one line per layer.
     """
-    problems = Problems()
+    problems = Problems() if problems is None else problems
     graph: Graph = {}
     outputs: dict[str, Layer] = {}  # what the users of a name are connected to
     taken = {spec.name for spec in specs}
@@ -43,6 +47,8 @@ def build_graph(specs: Sequence[LayerSpec], data_shapes: Sequence[Shape]) -> Gra
             problems.add(spec.where, f"Layer '{spec.name}': {error}")
             continue
         graph[spec.name] = outputs[spec.name] = layer
+        for warning in layer.warnings:
+            problems.warn(spec.where, f"Layer '{spec.name}': {warning}")
         neuron = spec.values.get("neuron")
         if neuron is not None and not isinstance(layer, NeuronLayer):
             name = _free_name(f"{spec.name}_neuron", taken)
@@ -64,7 +70,7 @@ def _make(
     layer_type = LAYER_TYPES[spec.type]
     if issubclass(layer_type, DataLayer):
         return layer_type(spec, data_shapes)
-    if issubclass(layer_type, WeightLayer):
+    if issubclass(layer_type, (WeightLayer, CostLayer)):
         return layer_type(spec, inputs, earlier)
     return layer_type(spec, inputs)
 

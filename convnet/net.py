@@ -223,7 +223,8 @@ class Net:
                 batch_size images.
 
         Returns:
-            The values of each cost layer, summed over the images, in float64.
+            The values of each cost layer, summed over the images, in float64. Those of children
+            are not added to their parents'.
 
         Raises:
             BatchError: see check_data; or too many images.
@@ -241,7 +242,7 @@ class Net:
         return {
             cost.name: self.ops.download(
                 self._runner.array(recording.program, cost.values_buffer, cases)
-            ).astype(np.float64)
+            )[: len(cost.value_names)].astype(np.float64)
             for cost in self.costs
         }
 
@@ -261,7 +262,7 @@ class Net:
 
     def cost_values(self, cost: LogregCost, matrices: Matrices, probs: np.ndarray) -> np.ndarray:
         """The values of a cost for given predictions, (classes, .., images), float64."""
-        labels = matrices[cost.labels.index][cost.labels.rows]
+        labels = cost.labels.read(matrices)
         arrays = []
         for host in (labels, probs.reshape(-1, probs.shape[-1])):
             array = self.ops.empty(host.size).reshape(host.shape)
@@ -304,7 +305,7 @@ class Net:
             target = runner.array(
                 recording.program, recording.outputs[layer.name].reshape(-1), cases
             )
-            self.ops.upload(matrices[layer.index][layer.rows], target)
+            self.ops.upload(layer.read(matrices), target)
 
     # --- reading ----------------------------------------------------------------------------
 

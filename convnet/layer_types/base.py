@@ -147,6 +147,7 @@ class Layer(ABC):
         name, inputs, where: of the section; `where` is "file:line".
         values: the typed values of its keys.
         shape: what it puts out per image.
+        warnings: what may be a mistake in its section.
     """
 
     type_name: ClassVar[str]
@@ -164,6 +165,7 @@ class Layer(ABC):
         self.where = spec.where
         self.values: dict[str, Any] = spec.values
         self.inputs = tuple(inputs)
+        self.warnings: list[str] = []
         self.temporaries: dict[str, Buffer] = {}
 
     @property

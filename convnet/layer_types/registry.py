@@ -5,6 +5,8 @@ from __future__ import annotations
 from convnet.layer_types.base import Layer
 from convnet.layer_types.conv import ConvLayer, LocalLayer
 from convnet.layer_types.cost import LogregCost, SoftmaxLayer, Sum2Cost
+from convnet.layer_types.cost_entropy import BceCost, CeCost, CrossentCost, DceCost
+from convnet.layer_types.cost_ranking import GsinlabelCost, HingelossCost, LocrankCost
 from convnet.layer_types.data import DataLayer
 from convnet.layer_types.elementwise import (
     ConcatLayer,
@@ -36,6 +38,13 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         Dropout2Layer,
         SoftmaxLayer,
         LogregCost,
+        CrossentCost,
+        CeCost,
+        BceCost,
+        DceCost,
+        HingelossCost,
         Sum2Cost,
+        GsinlabelCost,
+        LocrankCost,
     )
 }

@@ -54,7 +54,7 @@ def draw_run(checkpoint_path: Path, out: Path) -> str:
         None,
     )
     # The first cost that reports an error beside what it minimises; else the first.
-    costs = [layer for layer in graph.values() if isinstance(layer, CostLayer)]
+    costs = [x for x in graph.values() if isinstance(x, CostLayer) and not x.is_child]
     if not costs:
         raise ConvnetError(f"{checkpoint_path}: the net has no cost layer, so there is no curve")
     cost = max(costs, key=lambda cost: len(cost.value_names) > 1)

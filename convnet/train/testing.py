@@ -38,6 +38,14 @@ def add_costs(sums: Sums, costs: Mapping[str, Collection[float]]) -> None:
         sums[name] = [float(a + b) for a, b in zip(before, values, strict=True)]
 
 
+def reported(net: Net, costs: Costs) -> Costs:
+    """The costs as they are reported: the values of children are added to their parents'."""
+    layers = [cost for cost in net.costs if cost.name in costs and not cost.is_child]
+    return {
+        cost.name: np.sum([costs[member.name] for member in cost.family], axis=0) for cost in layers
+    }
+
+
 def check_batch(net: Net, matrices: Matrices, number: int) -> int:
     """The number of images of a batch.
 
@@ -80,7 +88,8 @@ def test_batch(session: Session, number: int, matrices: Matrices) -> tuple[Sums,
     sums: Sums = {}
     try:
         for parts in zip(*(minibatches(view, net) for view in by_view), strict=True):
-            add_costs(sums, _average_costs(net, parts) if views > 1 else net.finite_costs(parts[0]))
+            costs = _average_costs(net, parts) if views > 1 else net.finite_costs(parts[0])
+            add_costs(sums, reported(net, costs))
     except NonFiniteError as error:
         raise NonFiniteError(f"test batch {number}: {error}") from None
     return sums, cases
@@ -128,7 +137,7 @@ def test_only(session: Session) -> None:
     """Tests on the whole test range and prints the results of each batch and of all."""
     sums, total = test_batches(session, session.options.test_range, verbose=True)
     statistics = report.weight_statistics(session.net.state(), session.net.graph)
-    report.print_test(report.cost_text(sums, total), weights=statistics)
+    report.print_test(session.cost_text(sums, total), weights=statistics)
 
 
 def write_features(session: Session) -> None:
