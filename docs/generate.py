@@ -132,8 +132,17 @@ def neurons() -> str:
     for name, kind in NEURON_TYPES.items():
         parameters = f"[{','.join(kind.parameters)}]" if kind.parameters else ""
         in_place = "yes" if kind.from_output else "no"
-        rows.append((code(name + parameters), code(kind.formula), code(kind.derivative), in_place))
-    return table(("neuron", "y = f(x)", "dy/dx", "can overwrite its input"), rows)
+        rows.append(
+            (
+                code(name + parameters),
+                code(kind.formula),
+                code(kind.derivative),
+                in_place,
+                kind.training or "-",
+            )
+        )
+    header = ("neuron", "y = f(x)", "dy/dx", "can overwrite its input", "while training")
+    return table(header, rows)
 
 
 def schedule_formulas() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from convnet.config.layers import LayerSpec
 from convnet.config.schedules import Schedule
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.ops.base import Ops
-from convnet.plan import Buffer, new_buffer
+from convnet.ops.base import Ops, RandomKey
+from convnet.plan import Buffer, RunValue, new_buffer
 
 # Keys that every layer with inputs may have; costs have no neuron.
 NEURON_KEY = Key(
@@ -221,6 +222,14 @@ class Layer(ABC):
                 f"not interpretable as {channels}-channel images"
             )
         return Shape(channels, side, side)
+
+
+def random_key(name: str) -> RunValue:
+    """The key of random numbers that are anew in each minibatch, a draw of its own per name."""
+    stream = zlib.crc32(name.encode())
+    return RunValue(
+        lambda clock: RandomKey(clock.seed, stream, clock.epoch, clock.batch, clock.minibatch)
+    )
 
 
 def check_equal_sizes(layer: Layer) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 
 from convnet.config.keys import Bool, Float, Floats, Key, NeuronKind
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode, check_equal_sizes
+from convnet.layer_types.base import (
+    GPU_KEY,
+    NEURON_KEY,
+    Backward,
+    Layer,
+    Mode,
+    check_equal_sizes,
+    random_key,
+)
 from convnet.neurons import Neuron
-from convnet.ops.base import Ops, RandomKey
-from convnet.plan import Buffer, Clock, RunValue
+from convnet.ops.base import Ops
+from convnet.plan import Buffer
 
 
 class NeuronLayer(Layer):
@@ -32,10 +39,22 @@ class NeuronLayer(Layer):
         return self.neuron.from_output
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
-        ops.neuron_fprop(self.neuron, x[0], y)
+        if not (mode.train and self.neuron.is_random):
+            ops.neuron_fprop(self.neuron, x[0], y)
+        elif self.neuron.kind == "dropout":
+            self._drop(ops, x[0], y, False)
+        else:
+            ops.noisy_neuron_fprop(self.neuron, x[0], random_key(self.name), y)  # type: ignore[arg-type]
+
+    def _drop(self, ops: Ops, source: Buffer, target: Buffer, add: bool) -> None:
+        keep = 1 - self.neuron.parameters[0]
+        ops.dropout(source, keep, 1.0, random_key(self.name), target, add)  # type: ignore[arg-type]
 
     def backward(self, ops: Ops, b: Backward) -> None:
         grad = b.grad
+        if b.mode.train and self.neuron.kind == "dropout":
+            self._drop(ops, b.dy, grad.buffer, grad.add)
+            return
         values = b.y if self.neuron.from_output else b.x[0]
         ops.neuron_bprop(self.neuron, values, b.dy, grad.buffer, grad.add)
 
@@ -159,10 +178,6 @@ class DropoutLayer(Layer):
         self.shape = self.inputs[0].shape
         self.keep: float = spec.values["keep"]
         self.enabled: bool = spec.values["enable"]
-        self.stream = zlib.crc32(self.name.encode())
-
-    def _random_key(self, clock: Clock) -> RandomKey:
-        return RandomKey(clock.seed, self.stream, clock.epoch, clock.batch, clock.minibatch)
 
     def kept_scale(self, mode: Mode) -> tuple[bool, float]:
         """Whether numbers are dropped in this mode, and the factor of those that stay."""
@@ -172,7 +187,7 @@ class DropoutLayer(Layer):
     def _apply(self, ops: Ops, source: Buffer, target: Buffer, add: bool, mode: Mode) -> None:
         dropping, scale = self.kept_scale(mode)
         if dropping:
-            ops.dropout(source, self.keep, scale, RunValue(self._random_key), target, add)  # type: ignore[arg-type]
+            ops.dropout(source, self.keep, scale, random_key(self.name), target, add)  # type: ignore[arg-type]
         else:
             ops.add_scaled(source, scale, target, add)
 

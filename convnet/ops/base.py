@@ -29,12 +29,13 @@ from convnet.ops.roles import Array, In, InOut, Out, RandomKey
 from convnet.ops.spec.convolution import ConvolutionOps
 from convnet.ops.spec.costs import CostOps
 from convnet.ops.spec.elementwise import ElementwiseOps
+from convnet.ops.spec.random import RandomOps
 from convnet.ops.spec.windows import WindowOps
 
 __all__ = ["IN_PLACE", "Array", "In", "InOut", "Ops", "Out", "RandomKey"]
 
 
-class Ops(ConvolutionOps, WindowOps, ElementwiseOps, CostOps):
+class Ops(ConvolutionOps, WindowOps, ElementwiseOps, RandomOps, CostOps):
     """One backend. `dtype` is the type of all its arrays.
 
     The families of operations are in convnet/ops/spec/; memory and learning are here.
@@ -78,5 +79,6 @@ IN_PLACE = {
     "add_scaled": ("inputs", "acts"),
     "eltmax": ("first", "acts"),
     "dropout": ("inputs", "acts"),
+    "noisy_neuron_fprop": ("inputs", "acts"),
     "softmax_fprop": ("inputs", "acts"),
 }

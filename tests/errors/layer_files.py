@@ -68,7 +68,8 @@ LAYER_FILES = [
         "neuron = rellu",
         "layers.cfg:17: Layer 'conv': parameter 'neuron' is 'rellu': unknown neuron 'rellu'; "
         "expected one of ident, logistic, relu, brelu[a], softrelu, abs, square, sqrt, "
-        "tanh[a,b], linear[a,b], log[a], drelu[a]",
+        "tanh[a,b], linear[a,b], log[a], drelu[a], power[a], dropout[p], softlif[m,t,r,a,g,n], "
+        "softlifalpha[m,t,r,a,g,s], softlifalpharc[m,t,r,a,g,s]",
         "correct the name",
     ),
     edited(

@@ -13,12 +13,18 @@ from convnet.ops.base import Ops
 from convnet.ops.reference.convolution import ReferenceConvolutionOps
 from convnet.ops.reference.costs import ReferenceCostOps
 from convnet.ops.reference.elementwise import ReferenceElementwiseOps
+from convnet.ops.reference.random import ReferenceRandomOps
 from convnet.ops.reference.windows import ReferenceWindowOps
 from convnet.ops.roles import Array, In, InOut, Out
 
 
 class ReferenceOps(
-    ReferenceConvolutionOps, ReferenceWindowOps, ReferenceElementwiseOps, ReferenceCostOps, Ops
+    ReferenceConvolutionOps,
+    ReferenceWindowOps,
+    ReferenceElementwiseOps,
+    ReferenceRandomOps,
+    ReferenceCostOps,
+    Ops,
 ):
     """Operations on numpy arrays of any float dtype."""
 
