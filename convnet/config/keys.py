@@ -137,6 +137,18 @@ class Floats(Kind):
             raise self._refusal() from None
 
 
+class Ints(Kind):
+    """A comma-separated list of whole numbers from 0, of any length, parsed to a tuple."""
+
+    expected = "a comma-separated list of integers >= 0"
+
+    def parse(self, text: str) -> tuple[int, ...]:
+        try:
+            return tuple(int(Int(min=0).parse(item)) for item in split_list(text))
+        except ValueError:
+            raise self._refusal() from None
+
+
 class Rate(Kind):
     """A learning-rate schedule."""
 

@@ -148,6 +148,8 @@ class Layer(ABC):
         name, inputs, where: of the section; `where` is "file:line".
         values: the typed values of its keys.
         shape: what it puts out per image.
+        keep_rate: the share of its outputs that stay while training, see DROPOUT_KEY; the graph
+            puts a layer after it that drops the others.
         warnings: what may be a mistake in its section.
     """
 
@@ -166,6 +168,7 @@ class Layer(ABC):
         self.where = spec.where
         self.values: dict[str, Any] = spec.values
         self.inputs = tuple(inputs)
+        self.keep_rate: float = 1 - spec.values.get("dropout", 0.0)
         self.warnings: list[str] = []
         self.temporaries: dict[str, Buffer] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from convnet.config.keys import Bool, Float, Floats, Key, NeuronKind
 from convnet.config.layers import LayerSpec
@@ -129,7 +130,7 @@ class ConcatLayer(Layer):
     type_name = "concat"
     title = "concatenation layer"
     keys = (NEURON_KEY, GPU_KEY)
-    max_inputs = None
+    max_inputs: ClassVar[int | None] = None
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
         super().__init__(spec, inputs)
@@ -152,6 +153,22 @@ class ConcatLayer(Layer):
             if grad is not None:
                 ops.copy_rows(b.dy.reshape(-1), row, grad.buffer.reshape(-1), 0, size, grad.add)
             row += size
+
+
+class PassLayer(ConcatLayer):
+    """As concat; in cuda-convnet2 it did without copying."""
+
+    type_name = "pass"
+    title = "pass-through layer"
+
+
+class UnionLayer(ConcatLayer):
+    """As concat, of two inputs. From the fork alemagnani/cuda-convnet."""
+
+    type_name = "union"
+    title = "union layer"
+    min_inputs = 2
+    max_inputs = 2
 
 
 class DropoutLayer(Layer):
@@ -211,3 +228,7 @@ class Dropout2Layer(DropoutLayer):
     def kept_scale(self, mode: Mode) -> tuple[bool, float]:
         dropping = mode.train and self.enabled
         return dropping, 1.0 if dropping else self.keep
+
+
+class DetachedDropout(Dropout2Layer):
+    """What the key `dropout` of a layer becomes: a dropout2 layer after it, before its neuron."""

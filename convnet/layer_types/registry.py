@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convnet.layer_types.base import Layer
-from convnet.layer_types.conv import ConvLayer, LocalLayer
+from convnet.layer_types.conv import CccpLayer, ConvLayer, LocalLayer
 from convnet.layer_types.cost import LogregCost, SoftmaxLayer, Sum2Cost
 from convnet.layer_types.cost_entropy import BceCost, CeCost, CrossentCost, DceCost
 from convnet.layer_types.cost_ranking import GsinlabelCost, HingelossCost, LocrankCost
@@ -15,6 +15,15 @@ from convnet.layer_types.elementwise import (
     EltmaxLayer,
     EltsumLayer,
     NeuronLayer,
+    PassLayer,
+    UnionLayer,
+)
+from convnet.layer_types.fc_variants import (
+    FcdropcfLayer,
+    FcdropcLayer,
+    FcdropLayer,
+    FcdropoLayer,
+    SfcLayer,
 )
 from convnet.layer_types.norm import CmrnormLayer, RnormLayer
 from convnet.layer_types.pool import PoolLayer
@@ -26,7 +35,13 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         DataLayer,
         ConvLayer,
         LocalLayer,
+        CccpLayer,
         FcLayer,
+        SfcLayer,
+        FcdropoLayer,
+        FcdropLayer,
+        FcdropcLayer,
+        FcdropcfLayer,
         PoolLayer,
         RnormLayer,
         CmrnormLayer,
@@ -34,6 +49,8 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         EltsumLayer,
         EltmaxLayer,
         ConcatLayer,
+        PassLayer,
+        UnionLayer,
         DropoutLayer,
         Dropout2Layer,
         SoftmaxLayer,

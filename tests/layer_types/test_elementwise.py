@@ -16,14 +16,22 @@ from convnet.ops.base import RandomKey
 from convnet.ops.philox import normal, uniform
 from convnet.plan import Clock
 from tests import reference_lif
-from tests.helpers import assert_gradients, between, layer, layer_errors, make_batch, make_net
+from tests.helpers import (
+    MASKED,
+    assert_gradients,
+    assert_gradients_with_mask,
+    between,
+    layer,
+    layer_errors,
+    make_batch,
+    make_net,
+)
 from tests.ops.neuron_examples import NEURONS, POSITIVE
 
 CONV = {"channels": 4, "filterSize": 1, "initW": 0.6}
 A = layer("a", "conv", "below", filters=4, **CONV)
 B = layer("b", "conv", "below", filters=4, **CONV)
 USED = layer("also", "cost.sum2", "a") + layer("too", "cost.sum2", "b")
-MASKED = Mode(train=True, backward=True, all_gradients=True)
 
 
 # --- neurons ------------------------------------------------------------------------------------
@@ -191,28 +199,6 @@ def test_concat_with_an_input_that_wants_no_gradient() -> None:
 
 
 # --- dropout ------------------------------------------------------------------------------------
-
-
-def assert_gradients_with_mask(net: Net, clock: Clock) -> None:
-    """Central differences of the training form of the net, one element at a time."""
-    matrices = make_batch()
-    net.keep(*net.parameters)
-    net.forward(matrices, MASKED, clock)
-    net.backward()
-    gradients = {name: net.gradient(name) for name in net.parameters}
-    h = 1e-6
-    for name, gradient in gradients.items():
-        original = net.get_weights(name)
-        for index in list(np.ndindex(original.shape))[::7]:
-            costs = []
-            for step in (h, -h):
-                changed = original.copy()
-                changed[index] += step
-                net.set_weights(name, changed)
-                costs.append(net.forward(matrices, MASKED, clock)["cost"][0])
-            net.set_weights(name, original)
-            slope = (costs[0] - costs[1]) / (2 * h)
-            assert abs(slope - gradient[index]) < 1e-6 * max(1, abs(slope)), (name, index)
 
 
 @pytest.mark.parametrize("kind", ["dropout", "dropout2"])

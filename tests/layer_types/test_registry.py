@@ -31,7 +31,7 @@ def test_types_of_the_dialect() -> None:
         "data", "conv", "local", "fc", "pool", "rnorm", "cmrnorm", "neuron", "eltsum", "eltmax",
         "concat", "dropout", "dropout2", "softmax", "cost.logreg", "cost.sum2",
         "cost.crossent", "cost.ce", "cost.bce", "cost.dce", "cost.hingeloss", "cost.gsinlabel",
-        "cost.locrank",
+        "cost.locrank", "cccp", "sfc", "fcdropo", "fcdrop", "fcdropc", "fcdropcf", "pass", "union",
     }  # fmt: skip
 
 
@@ -44,12 +44,18 @@ def test_gpu_numbers_are_accepted(kind: str) -> None:
         "conv": {"channels": 2, "filters": 1, "filterSize": 1},
         "local": {"channels": 2, "filters": 1, "filterSize": 1},
         "fc": {"outputs": 2},
+        "cccp": {"channels": 1, "in_nodes": 2, "out_nodes": 1},
+        "sfc": {"outputs": 2, "parts": 2},
+        "fcdropo": {"outputs": 2, "rate": 0.5},
+        "fcdrop": {"outputs": 2, "rate": 0.5},
+        "fcdropc": {"outputs": 2, "rate": 0.5},
+        "fcdropcf": {"outputs": 2, "rate": 0.5},
         "pool": {"channels": 2, "sizeX": 2, "stride": 2, "pool": "max"},
         "rnorm": {"channels": 2, "size": 2},
         "cmrnorm": {"channels": 2, "size": 2},
         "neuron": {"neuron": "relu"},
     }
     keys = required.get(kind, {})
-    inputs = "data,data" if kind == "eltmax" else "data"
+    inputs = "data,data" if kind in ("eltmax", "union") else "data"
     text = layer("data", "data", dataIdx=0) + layer("top", kind, inputs, gpu="0,1", **keys)
     assert "top" in make_graph(text + layer("cost", "cost.sum2", "top"))
