@@ -12,19 +12,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from convnet import resources
 from convnet.checkpoint import Checkpoint, load_checkpoint
-from convnet.config.layers import read_layer_files
+from convnet.config.layers import LayerSpec, read_layer_files
 from convnet.config.reader import Source
 from convnet.errors import CheckpointError, OptionError, Problems, ShapeError
 from convnet.geometry import Shape
 from convnet.graph import Graph, build_graph
+from convnet.initial import initial_values
+from convnet.layer_types.base import Layer, Parameter
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.net import Net
 from convnet.ops.base import Ops
+from convnet.shapes import infer_data_shapes
 
 LayerFile = Source | str | PathLike[str]
 DataShapes = Sequence[tuple[int, int, int]]
@@ -67,14 +71,35 @@ def read_graph(
     Raises:
         ConfigError: one line for each mistake of the files.
     """
-    specs = read_layer_files(
+    specs = _read_specs(layer_def, layer_params, lenient, problems)
+    return build_graph(specs, [Shape(*shape) for shape in data_shapes], problems)
+
+
+def infer_shapes(
+    layer_def: LayerFile, layer_params: LayerFile | None = None, *, lenient: bool = False
+) -> list[tuple[int, int, int]]:
+    """Shapes of the data that the layers fit, see convnet.shapes.
+
+    Raises:
+        ConfigError: one line for each mistake of the files; or no shapes fit.
+    """
+    specs = _read_specs(layer_def, layer_params, lenient, None)
+    return [shape.as_tuple() for shape in infer_data_shapes(specs)]
+
+
+def _read_specs(
+    layer_def: LayerFile,
+    layer_params: LayerFile | None,
+    lenient: bool,
+    problems: Problems | None,
+) -> list[LayerSpec]:
+    return read_layer_files(
         _file(layer_def),
         _file(layer_params) if layer_params is not None else None,
         LAYER_TYPES,
         lenient=lenient,
         problems=problems,
     )
-    return build_graph(specs, [Shape(*shape) for shape in data_shapes], problems)
 
 
 def _file(file: LayerFile) -> Source | Path:
@@ -91,14 +116,39 @@ def build(
     seed: int = 0,
     keep: Iterable[str] = (),
     lenient: bool = False,
+    conserve_mem: bool = False,
+    init_modules: Sequence[str] = (),
 ) -> Net:
     """A net with initial weights; see read_graph, make_ops and Net for the arguments.
+
+    Args:
+        init_modules: names of the Python modules whose functions the layer file may call for
+            initial weights, see convnet.initial.
 
     Raises:
         ConfigError: one line for each mistake of the layer files.
     """
     graph = read_graph(layer_def, layer_params, data_shapes, lenient=lenient)
-    return Net(graph, make_ops(backend), batch_size=batch_size, seed=seed, keep=keep)
+    return new_net(
+        graph,
+        make_ops(backend),
+        batch_size=batch_size,
+        seed=seed,
+        keep=keep,
+        conserve_mem=conserve_mem,
+        init_modules=init_modules,
+    )
+
+
+def new_net(
+    graph: Graph, ops: Ops, *, seed: int = 0, init_modules: Sequence[str] = (), **arguments: Any
+) -> Net:
+    """A net whose initial weights are as the layer files say; see build."""
+
+    def initial(layer: Layer, parameter: Parameter) -> np.ndarray:
+        return initial_values(layer, parameter, seed, init_modules)
+
+    return Net(graph, ops, seed=seed, initial=initial, **arguments)
 
 
 def load(
@@ -128,6 +178,7 @@ def restore(
     batch_size: int,
     backend: str = "cpu",
     keep: Iterable[str] = (),
+    conserve_mem: bool = False,
     name: str = "checkpoint",
     data_shapes: DataShapes | None = None,
     problems: Problems | None = None,
@@ -141,7 +192,14 @@ def restore(
         problems=problems,
     )
     seed = int(checkpoint.options.get("seed", 0))
-    net = Net(graph, make_ops(backend), batch_size=batch_size, seed=seed, keep=keep)
+    net = Net(
+        graph,
+        make_ops(backend),
+        batch_size=batch_size,
+        seed=seed,
+        keep=keep,
+        conserve_mem=conserve_mem,
+    )
     try:
         net.load_state(checkpoint.weights)
     except ShapeError as error:

@@ -14,6 +14,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class TrainingState:
     Attributes:
         epoch, batch: the batch in progress or last finished; epoch 0 before the first.
         minibatch: minibatches of that batch done; 0 if it is finished.
+        steps: minibatches done since the training began.
         partial: sums so far of the costs of the batch in progress, by cost layer.
         train_outputs, test_outputs: per batch, the sums of each cost's values and the number
             of images.
@@ -47,6 +49,7 @@ class TrainingState:
     epoch: int = 0
     batch: int = 0
     minibatch: int = 0
+    steps: int = 0
     partial: dict[str, list[float]] = field(default_factory=dict)
     train_outputs: Outputs = field(default_factory=list)
     test_outputs: Outputs = field(default_factory=list)
@@ -74,8 +77,12 @@ class Checkpoint:
     state: TrainingState
 
 
-def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int = 1) -> Path:
+def save_checkpoint(
+    directory: Path, checkpoint: Checkpoint, keep: int = 1, max_bytes: int = 0
+) -> Path:
     """Writes <directory>/<epoch>.<batch>.safetensors and keeps the `keep` - 1 before it.
+
+    With `max_bytes`, as many before it as fit into that with it.
 
     The file appears under its name only when it is whole and on the disk; others are removed
     after that. So are later ones, which a run that went back to an older file has abandoned:
@@ -99,6 +106,9 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int = 1) -> P
         write_atomically(path, save(checkpoint.weights, {"convnet": json.dumps(header)}))
         files = checkpoint_files(directory)
         end = files.index(path) + 1
+        if max_bytes:
+            sizes = accumulate(file.stat().st_size for file in reversed(files[:end]))
+            keep = max(1, sum(size <= max_bytes for size in sizes))
         for other in files[: max(0, end - keep)] + files[end:]:
             other.unlink(missing_ok=True)
     except OSError as error:
@@ -217,6 +227,7 @@ def _state(
     train_outputs: Outputs,
     test_outputs: Outputs,
     test_times: list[int],
+    steps: int = 0,
 ) -> TrainingState:
     if len(test_times) != len(test_outputs):
         raise ValueError(f"{len(test_times)} times of {len(test_outputs)} tests")
@@ -224,6 +235,7 @@ def _state(
         _count(epoch),
         _count(batch),
         _count(minibatch),
+        _count(steps),
         _sums(partial),
         [(_sums(sums), max(1, _count(cases))) for sums, cases in train_outputs],
         [(_sums(sums), max(1, _count(cases))) for sums, cases in test_outputs],

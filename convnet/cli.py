@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convnet import report
-from convnet.errors import ConfigError, ConvnetError, Problems
+from convnet.errors import ConvnetError, Problems
 from convnet.options import (
     checked,
     make_parser,
@@ -62,13 +62,9 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-# What `check` tries where the shape of the images is not given.
-COMMON_SHAPES = [[(channels, side, side)] for channels in (3, 1) for side in (32, 24, 28, 224)]
-
-
 def check(arguments: Sequence[str]) -> int:
     """Prints the layer table of a pair of layer files, or what is wrong with them."""
-    from convnet.api import read_graph
+    from convnet.api import infer_shapes, read_graph
 
     parser = make_parser("python -m convnet check", check.__doc__ or "")
     parser.add_argument("--layer-def", required=True, metavar="FILE")
@@ -79,36 +75,27 @@ def check(arguments: Sequence[str]) -> int:
         default=[],
         metavar="CxHxW",
         help="of matrix 0 of the data, e.g. 3x32x32; further matrices after commas [1x1x1]; "
-        "without it common sizes of pictures are tried",
+        "without it they are worked out from the layers",
     )
     parser.add_argument(
         "--lenient", choices=("0", "1"), default="0", help="unknown keys are warnings"
     )
     args = parser.parse_args(arguments)
-    refusals = []
-    for images in [args.input_shape] if args.input_shape else COMMON_SHAPES:
-        problems = Problems()
-        # Labels and the like: matrices that are not named have one number per image.
-        shapes = [*images, *[(1, 1, 1)] * 16]
-        try:
-            graph = read_graph(
-                args.layer_def,
-                args.layer_params,
-                shapes,
-                lenient=args.lenient == "1",
-                problems=problems,
-            )
-        except ConfigError as error:
-            refusals.append(error)
-            continue
-        for warning in problems.warnings:
-            report.text(f"warning: {warning}")
-        if not args.input_shape:
-            size = "x".join(map(str, images[0]))
-            report.text(f"note: images taken to be {size}; name another --input-shape")
-        report.text(report.layer_table(graph))
-        return 0
-    raise refusals[0]
+    problems = Problems()
+    files = (args.layer_def, args.layer_params)
+    lenient = args.lenient == "1"
+    # Labels and the like: matrices that are not named have one number per image.
+    shapes = [*args.input_shape, *[(1, 1, 1)] * 16]
+    if not args.input_shape:
+        shapes = infer_shapes(*files, lenient=lenient)
+    graph = read_graph(*files, shapes, lenient=lenient, problems=problems)
+    for warning in problems.warnings:
+        report.text(f"warning: {warning}")
+    if not args.input_shape:
+        sizes = ",".join("x".join(map(str, shape)) for shape in shapes)
+        report.text(f"note: the data are taken to be {sizes}; name others with --input-shape")
+    report.text(report.layer_table(graph))
+    return 0
 
 
 def data(arguments: Sequence[str]) -> int:
@@ -138,17 +125,10 @@ def data(arguments: Sequence[str]) -> int:
 
 
 def show(arguments: Sequence[str]) -> int:
-    """Draws the error curve and the filters of the first layer of a run."""
-    from convnet.show.picture import draw_run
+    """Draws pictures of runs."""
+    from convnet.show.cli import show
 
-    parser = make_parser("python -m convnet show", show.__doc__ or "")
-    parser.add_argument("--load-file", required=True, type=Path, help="checkpoint or run directory")
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help=".png, .svg or .pdf"
-    )
-    args = parser.parse_args(arguments)
-    result = draw_run(args.load_file, args.out)
-    report.text(f"Wrote {args.out}; {result}")
+    show(arguments)
     return 0
 
 

@@ -148,12 +148,12 @@ class Window:
 
 @dataclass(frozen=True)
 class Pool:
-    """Pooling over square windows, per channel.
+    """Pooling over square windows, per channel; or over rows alone, if `tall`.
 
     images (C, H, W, N) -> acts (C, P, Q, N). Window (p, q) covers rows
     start + p * stride .. + size - 1, clipped to the image; columns likewise. `start` may be
     negative. P = Q = `outputs` where it is given (> 0), else
-    ceil((H - start - size) / stride) + 1.
+    ceil((H - start - size) / stride) + 1. A tall window (p, q) covers those rows of column q.
     """
 
     channels: int
@@ -163,9 +163,11 @@ class Pool:
     stride: int
     start: int = 0
     outputs: int = 0
+    tall: bool = False
 
     def __post_init__(self) -> None:
-        for side, size in (("height", self.height), ("width", self.width)):
+        sides = (("height", self.height), ("width", self.width))
+        for side, size in sides[:1] if self.tall else sides:
             if self.size > size:
                 raise ShapeError(
                     f"sizeX must be at most the image's {side}, {size}; found sizeX={self.size}"
@@ -189,7 +191,7 @@ class Pool:
 
     @property
     def out_width(self) -> int:
-        return self._count(self.width)
+        return self.width if self.tall else self._count(self.width)
 
     @property
     def images_shape(self) -> tuple[int, int, int]:
@@ -199,29 +201,42 @@ class Pool:
     def acts_shape(self) -> tuple[int, int, int]:
         return (self.channels, self.out_height, self.out_width)
 
+    @property
+    def row_windows(self) -> tuple[int, int, int]:
+        """Start, stride and size of the windows, in rows."""
+        return (self.start, self.stride, self.size)
+
+    @property
+    def column_windows(self) -> tuple[int, int, int]:
+        """Start, stride and size of the windows, in columns."""
+        return (0, 1, 1) if self.tall else self.row_windows
+
     def rows(self, p: int) -> range:
         """Image rows of output row p."""
-        return self._clipped(p, self.height)
+        return _clipped(p, self.row_windows, self.height)
 
     def columns(self, q: int) -> range:
         """Image columns of output column q."""
-        return self._clipped(q, self.width)
+        return _clipped(q, self.column_windows, self.width)
 
-    def _clipped(self, i: int, size: int) -> range:
-        first = self.start + i * self.stride
-        return range(max(0, first), min(size, first + self.size))
+
+def _clipped(i: int, windows: tuple[int, int, int], length: int) -> range:
+    start, stride, size = windows
+    first = start + i * stride
+    return range(max(0, first), min(length, first + size))
 
 
 @dataclass(frozen=True)
 class Norm:
-    """Local response normalisation: y = x * D^-power, D = min_div + scale * sum of x^2.
+    """Local normalisation: y = x * D^-power, D = min_div + scale * sum of x^2.
 
     The sum runs over a neighbourhood of each element, clipped at the borders:
         rnorm   the size x size pixels from pixel - size // 2, in the same channel
+        cnorm   the same, and of x minus its mean over them in place of x
         cmrnorm the `size` channels from channel - size // 2, at the same pixel;
                 if `blocked`, the channels of block channel // size instead
     `scale` is the layer file's scale already divided by the full neighbourhood: size^2 for
-    rnorm, size for cmrnorm, whatever part of it exists at a border.
+    rnorm and cnorm, size for cmrnorm, whatever part of it exists at a border.
     """
 
     size: int

@@ -15,6 +15,7 @@ from convnet.layer_types.data import DataLayer
 from convnet.layer_types.elementwise import DetachedDropout, NeuronLayer
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.layer_types.weights import WeightLayer
+from convnet.replicas import check_periods, set_replicas
 
 Graph = dict[str, Layer]
 
@@ -60,6 +61,9 @@ def build_graph(
             name = _free_name(f"{spec.name}_neuron", taken)
             last = graph[name] = _detached(NeuronLayer, spec, name, last, {"neuron": neuron})
         outputs[spec.name] = last
+    if not problems:
+        set_replicas(graph, problems)
+        check_periods(graph, problems)
     problems.raise_if_any()
     return graph
 

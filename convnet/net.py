@@ -10,19 +10,19 @@ does no printing and touches no files.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.graph import Graph, feature_layer
-from convnet.layer_types.base import TEST, TRAIN, Mode
+from convnet.layer_types.base import TEST, TRAIN, Layer, Mode, Parameter
 from convnet.layer_types.cost import CostLayer, LogregCost
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
 from convnet.plan import Buffer, Clock
-from convnet.recording import Recording, graph_parameters, record
+from convnet.recording import Recording, carried_parameters, graph_parameters, record
 from convnet.runner import Runner
 
 Matrices = Sequence[np.ndarray]
@@ -53,6 +53,10 @@ class Net:
         seed: of the initial weights and of dropout.
         keep: layers whose output and gradient, and matrices whose gradient, can be read after a
             pass.
+        conserve_mem: compute outputs of layers without weights again in the backward pass
+            instead of keeping them; the results are the same bits.
+        initial: makes the initial values of a layer's parameter, see convnet.initial; without
+            it they are random numbers.
 
     Raises:
         OptionError: arguments out of range.
@@ -60,7 +64,15 @@ class Net:
     """
 
     def __init__(
-        self, graph: Graph, ops: Ops, *, batch_size: int, seed: int = 0, keep: Iterable[str] = ()
+        self,
+        graph: Graph,
+        ops: Ops,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        keep: Iterable[str] = (),
+        conserve_mem: bool = False,
+        initial: Callable[[Layer, Parameter], np.ndarray] | None = None,
     ) -> None:
         if isinstance(keep, str) or not isinstance(batch_size, int) or batch_size < 1 or seed < 0:
             raise OptionError(
@@ -70,6 +82,7 @@ class Net:
         self.graph = graph
         self.batch_size = batch_size
         self.seed = seed
+        self.conserve_mem = conserve_mem
         self._runner = Runner(ops)
         self._recordings: dict[Mode, Recording] = {}
         self._steps = 0
@@ -80,9 +93,15 @@ class Net:
         for parameter in self.parameters.values():
             if parameter.value.storage.array is not None:
                 raise ShapeError("this graph serves another net already; build a graph for each")
-            initial = parameter.initial(_generator(seed, parameter.name))
-            self._allocate(parameter.value, initial)
-            self._allocate(parameter.increment, np.zeros_like(initial))
+            if initial:
+                values = initial(graph[parameter.layer], parameter)
+            else:
+                values = parameter.initial(generator(seed, parameter.name))
+            self._allocate(parameter.value, values)
+            self._allocate(parameter.increment, np.zeros_like(values))
+        self._sums = [p.gradient for p in carried_parameters(graph)]
+        for gradient in self._sums:
+            self._allocate(gradient, np.zeros(gradient.shape, np.float32))
         self._data = [x for x in graph.values() if isinstance(x, DataLayer)]
         self.costs = [x for x in graph.values() if isinstance(x, CostLayer)]
 
@@ -133,12 +152,15 @@ class Net:
         self.ops.upload(values, target.storage.array)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Copies of all weights and increments by name: "conv1.weights.0", ".. .inc" etc."""
-        return {
-            buffer.storage.name: self.ops.download(buffer.storage.array)
-            for p in self.parameters.values()
-            for buffer in (p.value, p.increment)
-        }
+        """Copies of all weights and increments by name: "conv1.weights.0", ".. .inc" etc.
+
+        Also of gradients, ".. .grad", that go on to be summed in the next minibatch.
+        """
+        return {b.storage.name: self.ops.download(b.storage.array) for b in self._lasting()}
+
+    def _lasting(self) -> list[Buffer]:
+        values = [b for p in self.parameters.values() for b in (p.value, p.increment)]
+        return values + self._sums
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Overwrites all weights and increments.
@@ -146,9 +168,11 @@ class Net:
         Raises:
             ShapeError: names or shapes are not this net's; nothing is changed then.
         """
-        buffers = {
-            b.storage.name: b for p in self.parameters.values() for b in (p.value, p.increment)
-        }
+        buffers = {b.storage.name: b for b in self._lasting()}
+        # A change of updatePeriod begins or ends the summing of gradients.
+        sums = {p.gradient.storage.name for p in self.parameters.values()}
+        begun = {b.storage.name: np.zeros(b.shape, np.float32) for b in self._sums}
+        state = begun | {n: v for n, v in state.items() if n in buffers or n not in sums}
         missing, extra = buffers.keys() - state.keys(), state.keys() - buffers.keys()
         if missing or extra:
             parts = [f"without {_few(missing)}"] if missing else []
@@ -168,7 +192,7 @@ class Net:
     def recording(self, mode: Mode) -> Recording:
         """The program of a mode, compiled when first asked for."""
         if mode not in self._recordings:
-            new = record(self.graph, mode, self.batch_size, self._keep)
+            new = record(self.graph, mode, self.batch_size, self._keep, self.conserve_mem)
             self._runner.reserve(new.program)
             self._recordings[mode] = new
             self._last = None  # its values may have gone with a smaller arena
@@ -239,12 +263,21 @@ class Net:
         self._last = _Pass(recording, mode, cases, clock)
         self._upload(self._runner, recording, matrices, cases)
         self._runner.run(recording.program, cases, clock, stop="backward")
-        return {
-            cost.name: self.ops.download(
-                self._runner.array(recording.program, cost.values_buffer, cases)
-            )[: len(cost.value_names)].astype(np.float64)
-            for cost in self.costs
-        }
+        return {name: self._sum(recording, name, cases) for name in recording.values}
+
+    def _sum(self, recording: Recording, cost: str, cases: int) -> np.ndarray:
+        """The values of a cost, summed over the parts of the minibatch."""
+        total = sum(
+            (
+                self.ops.download(self._runner.array(recording.program, values, cases))
+                for values in recording.values[cost]
+                if values.storage.part.cases(cases)
+            ),
+            start=np.zeros(()),
+        )
+        layer = self.graph[cost]
+        assert isinstance(layer, CostLayer)
+        return total[: len(layer.value_names)]
 
     def finite_costs(
         self, matrices: Matrices, mode: Mode = TEST, clock: Clock | None = None
@@ -295,7 +328,7 @@ class Net:
             NonFiniteError: a cost is NaN or infinite; the weights are left as they were.
         """
         self._steps += 1
-        clock = clock or Clock(self.seed, minibatch=self._steps)
+        clock = clock or Clock(self.seed, minibatch=self._steps, steps=self._steps - 1)
         costs = self.finite_costs(matrices, TRAIN, clock)
         self.backward()
         return costs
@@ -303,7 +336,7 @@ class Net:
     def _upload(self, runner: Runner, recording: Recording, matrices: Matrices, cases: int) -> None:
         for layer in self._data:
             target = runner.array(
-                recording.program, recording.outputs[layer.name].reshape(-1), cases
+                recording.program, recording.outputs[layer.name][0].reshape(-1), cases
             )
             self.ops.upload(layer.read(matrices), target)
 
@@ -341,10 +374,12 @@ class Net:
         last = self._last
         return last is not None and last.backward_done and name in last.recording.gradients
 
-    def _read(self, name: str, last: _Pass, buffer: Buffer) -> np.ndarray:
-        if buffer.storage not in last.recording.program.kept:
+    def _read(self, name: str, last: _Pass, buffers: list[Buffer]) -> np.ndarray:
+        program = last.recording.program
+        if buffers[0].storage not in program.kept:
             raise ShapeError(f"'{name}' is not kept: name it in `keep` when building the net")
-        return self.ops.download(self._runner.array(last.recording.program, buffer, last.cases))
+        parts = [self.ops.download(self._runner.array(program, b, last.cases)) for b in buffers]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def explain_non_finite(self, matrices: Matrices, mode: Mode, clock: Clock | None = None) -> str:
         """Names the first layer, from the data upwards, that holds a NaN or infinity."""
@@ -358,18 +393,21 @@ class Net:
             for parameter in layer.parameters:
                 if not np.isfinite(self.ops.download(parameter.value.storage.array)).all():
                     return f"Layer '{name}': {parameter.name} holds a NaN or infinity; {REMEDY}"
-            buffer = (
-                layer.values_buffer if isinstance(layer, CostLayer) else recording.outputs[name]
-            )
-            values = self.ops.download(runner.array(recording.program, buffer, cases))
-            if not np.isfinite(values).all():
+            buffers = (recording.values if isinstance(layer, CostLayer) else recording.outputs)[
+                name
+            ]
+            if not all(
+                np.isfinite(self.ops.download(runner.array(recording.program, b, cases))).all()
+                for b in buffers
+                if b.storage.part.cases(cases)
+            ):
                 if isinstance(layer, DataLayer):
                     return f"Layer '{name}': its data holds a NaN or infinity; mend the data"
                 return f"Layer '{name}': its output holds a NaN or infinity; {REMEDY}"
         return "a cost was NaN or infinite, but every layer's output is finite now"
 
 
-def _generator(seed: int, name: str) -> np.random.Generator:
+def generator(seed: int, name: str) -> np.random.Generator:
     """Random numbers for one matrix, independent of which other layers the net has."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(name.encode())])
     return np.random.Generator(np.random.Philox(sequence))

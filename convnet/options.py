@@ -67,8 +67,13 @@ def positive(text: str) -> int:
 
 
 def parse_devices(text: str) -> list[int]:
-    """Raises: ValueError for anything but a comma-separated list of device numbers."""
-    return [natural(part) for part in text.split(",")]
+    """Raises: ValueError for anything but a comma-separated list of device numbers, -1: any."""
+    return [integer(-1, part) for part in text.split(",")]
+
+
+def parse_names(text: str) -> list[str]:
+    """A comma-separated list of names."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def parse_float(text: str) -> float:
@@ -96,8 +101,16 @@ def _option(
     *,
     once: bool = False,
     saved: bool = True,
+    note: str = "",
 ) -> Any:
-    metadata = {"help": help_text, "parse": parse, "once": once, "saved": saved}
+    """One option.
+
+    Args:
+        once: it cannot be changed on resume.
+        saved: it goes on when a run is resumed.
+        note: what a user is told who gives it.
+    """
+    metadata = {"help": help_text, "parse": parse, "once": once, "saved": saved, "note": note}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -140,6 +153,11 @@ class Options:
         False, "test once on the whole range and stop", parse_bool, saved=False
     )
     multiview_test: bool = _option(False, "average the predictions over ten views", parse_bool)
+    force_save: bool = _option(
+        False, "save a checkpoint also after --test-only", parse_bool, saved=False
+    )
+    test_out: str = _option("", "directory for the predictions of tests", saved=False)
+    logreg_name: str = _option("", "the cost whose predictions --test-out writes")
     check_grads: bool = _option(False, "check the gradients and stop", parse_bool, saved=False)
     write_features: str = _option(
         "", "write the output of this layer for the test range", saved=False
@@ -154,8 +172,40 @@ class Options:
 
     # Other.
     keep: int = _option(1, "number of checkpoints to keep", positive)
+    max_filesize: int = _option(
+        0, "keep as many checkpoints as fit into so many MiB; 0: as --keep says", natural
+    )
+    conserve_mem: bool = _option(
+        False, "save memory by computing again what the backward pass needs", parse_bool
+    )
+    init_modules: list[str] = _option(
+        [],
+        "Python modules whose functions initWFunc and initBFunc may run",
+        parse_names,
+        saved=False,
+    )
+    conv_to_local: list[str] = _option(
+        [], "turn these convolutional layers into local ones", parse_names, saved=False
+    )
+    unshare_weights: list[str] = _option(
+        [], "give these layers, or LAYER[i], copies of shared weights", parse_names, saved=False
+    )
     lenient: bool = _option(False, "unknown keys in layer files are warnings", parse_bool)
     gpu: list[int] = _option([], "device numbers; this version computes on the CPU", parse_devices)
+    num_gpus: int = _option(
+        1,
+        "number of devices",
+        positive,
+        saved=False,
+        note="one device computes all; the option does nothing",
+    )
+    zip_save: bool = _option(
+        False,
+        "compress checkpoints",
+        parse_bool,
+        saved=False,
+        note="checkpoints are safetensors files and are not compressed; the option does nothing",
+    )
 
     def as_dict(self) -> dict[str, Any]:
         """What a checkpoint stores: the options that go on when a run is resumed."""
@@ -221,14 +271,27 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     for f in FIELDS.values():
         default = f.default if f.default is not dataclasses.MISSING else ""
         shown = int(default) if isinstance(default, bool) else default
-        parser.add_argument(
-            option_name(f.name),
-            type=checked(f.metadata["parse"]),
-            default=argparse.SUPPRESS,
-            metavar="X",
-            help=f.metadata["help"] + (f" [{shown}]" if shown != "" else ""),
-        )
+        add_option(parser, f.name, f" [{shown}]" if shown != "" else "")
     return vars(parser.parse_args(list(arguments)))
+
+
+def add_option(parser: argparse.ArgumentParser, name: str, note: str = "") -> None:
+    """Adds an option of the table, which appears among the parsed ones only if it is given.
+
+    Args:
+        name: of the field.
+        note: follows its help text.
+    """
+    metadata = FIELDS[name].metadata
+    short = ["-f"] if name == "load_file" else []  # as cuda-convnet's first version calls it
+    parser.add_argument(
+        *short,
+        option_name(name),
+        type=checked(metadata["parse"]),
+        default=argparse.SUPPRESS,
+        metavar="X",
+        help=metadata["help"] + note,
+    )
 
 
 def check_saved(values: dict[str, Any]) -> None:
@@ -240,7 +303,8 @@ def check_saved(values: dict[str, Any]) -> None:
     for name in values.keys() & FIELDS.keys():
         value, default = values[name], getattr(Options(), name)
         if isinstance(default, list):
-            good = isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
+            least = -1 if name == "gpu" else 0
+            good = isinstance(value, list) and all(type(n) is int and n >= least for n in value)
         else:
             good = type(value) is type(default)
         if not good:

@@ -15,13 +15,14 @@ All sizes are known before the first step. `str(program)` prints the result.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, cast
 
 from convnet.neurons import IDENT
-from convnet.ops.base import IN_PLACE, Array, Ops
+from convnet.ops.base import IN_PLACE, Array, InOut, Ops, Out
 
 ALIGNMENT = 16  # floats: one cache line
 
@@ -146,16 +147,33 @@ class Call:
 
     Attributes:
         part: the images that it works on; it is left out where there are none.
+        repeated: whether it computes once more what was computed before.
         due: whether it is run this time; None: always.
     """
 
     op: str
     args: dict[str, Any]
     part: Part = WHOLE
+    repeated: bool = False
     due: Callable[[Clock], bool] | None = None
 
     def storages(self) -> set[Storage]:
         return {a.storage for a in self.args.values() if isinstance(a, Buffer)}
+
+    def read(self) -> set[Storage]:
+        """The storages whose content matters to the call."""
+        return self._with_role(lambda role: role is not Out or bool(self.args.get("add")))
+
+    def written(self) -> set[Storage]:
+        return self._with_role(lambda role: role in (Out, InOut))
+
+    def _with_role(self, wanted: Callable[[Any], bool]) -> set[Storage]:
+        roles = inspect.get_annotations(getattr(Ops, self.op), eval_str=True)
+        return {
+            value.storage
+            for name, value in self.args.items()
+            if isinstance(value, Buffer) and wanted(roles[name])
+        }
 
     def __str__(self) -> str:
         shown = (
@@ -177,6 +195,7 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.part = WHOLE
+        self._repeating = False
 
     def as_ops(self) -> Ops:
         return cast(Ops, self)
@@ -189,9 +208,16 @@ class Recorder:
             bound.apply_defaults()
             arguments = dict(bound.arguments)
             del arguments["self"]
-            self.calls.append(Call(op, arguments, self.part))
+            self.calls.append(Call(op, arguments, self.part, self._repeating))
 
         return record
+
+    @contextmanager
+    def repeating(self) -> Iterator[None]:
+        """What is recorded in the block was computed before; what nobody reads is left out."""
+        self._repeating = True
+        yield
+        self._repeating = False
 
 
 @dataclass(eq=False)
@@ -264,6 +290,7 @@ def compile_program(
 ) -> Program:
     """Fuses, aliases and places; see the head of this file."""
     kept_storages = frozenset(b.storage for b in kept)
+    calls, marks = _leave_out_unread(calls, marks)
     calls, marks = _fuse(calls, marks, kept_storages)
     program = Program(calls, marks, batch_size, kept_storages)
     _alias(program)
@@ -288,6 +315,28 @@ def _makes_probs(call: Call) -> str:
 
 
 # --- passes ---------------------------------------------------------------------------------
+
+
+def _leave_out_unread(
+    calls: list[Call], marks: dict[str, int]
+) -> tuple[list[Call], dict[str, int]]:
+    """Without the repeated calls whose results no later call reads."""
+    read: set[Storage] = set()
+    dropped: set[int] = set()
+    for i, call in reversed(list(enumerate(calls))):
+        if call.repeated and not read & call.written():
+            dropped.add(i)
+        else:
+            read |= call.read()
+    return _without(calls, marks, dropped)
+
+
+def _without(
+    calls: list[Call], marks: dict[str, int], dropped: set[int]
+) -> tuple[list[Call], dict[str, int]]:
+    kept = [i for i in range(len(calls)) if i not in dropped]
+    new_marks = {name: sum(i < mark for i in kept) for name, mark in marks.items()}
+    return [calls[i] for i in kept], new_marks
 
 
 def _fuse(
@@ -323,11 +372,9 @@ def _fuse(
             fused = {n: v for n, v in call.args.items() if n not in ("probs_grad", "add")}
             grad = follower.args["inputs_grad"].reshape(*between.shape)
             fused |= {"inputs_grad": grad, "add": follower.args["add"]}
-            calls[later[0]] = Call(FUSED_GRADIENTS[call.op][1], fused)
+            calls[later[0]] = Call(FUSED_GRADIENTS[call.op][1], fused, call.part)
             dropped.add(i)
-    kept = [i for i in range(len(calls)) if i not in dropped]
-    new_marks = {name: sum(i < mark for i in kept) for name, mark in marks.items()}
-    return [calls[i] for i in kept], new_marks
+    return _without(calls, marks, dropped)
 
 
 def _lifetimes(program: Program) -> dict[Storage, tuple[int, int]]:

@@ -1,114 +1,315 @@
-"""Records the passes of a net as programs: forward, backward, update."""
+"""Records the passes of a net as programs: forward, backward, update.
+
+In a net whose layers have different numbers of replicas (see convnet.replicas) training goes
+through the levels: the layers with most replicas run forward on the whole minibatch; then for
+each part of it those with fewer run forward and backward, and learn; then the first run backward.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from convnet.errors import ConfigError
-from convnet.graph import Graph
+from convnet.graph import Graph, consumers
 from convnet.layer_types.base import Backward, Grad, Layer, Mode, Parameter
-from convnet.layer_types.cost import CostLayer, LogregCost
+from convnet.layer_types.cost import CostLayer, LogregCost, SoftmaxLayer
 from convnet.layer_types.data import DataLayer
-from convnet.ops.base import Ops
-from convnet.plan import Buffer, Program, Recorder, RunValue, compile_program, new_buffer
+from convnet.layer_types.elementwise import NeuronLayer
+from convnet.layer_types.weights import WeightLayer
+from convnet.plan import (
+    WHOLE,
+    Buffer,
+    CaseValue,
+    Part,
+    Program,
+    Recorder,
+    RunValue,
+    compile_program,
+    new_buffer,
+)
+from convnet.replicas import Rhythm, levels
 
 
 @dataclass
 class Recording:
     """A program with the buffers of the layers that it computes.
 
+    Where a layer works on the minibatch part by part, it has one buffer for each.
+
     Attributes:
         outputs: of each layer, by name.
         gradients: of the outputs and of the matrices, by name, where there are any.
+        values: of the costs, by name.
     """
 
     program: Program
-    outputs: dict[str, Buffer]
-    gradients: dict[str, Buffer]
+    outputs: dict[str, list[Buffer]]
+    gradients: dict[str, list[Buffer]]
+    values: dict[str, list[Buffer]]
 
 
-def record(graph: Graph, mode: Mode, batch_size: int, keep: Iterable[str] = ()) -> Recording:
+@dataclass
+class _Scope:
+    """What a level knows while it works on one part of the minibatch.
+
+    Attributes:
+        outputs, gradients: of the level's layers, and of what they use of the level below.
+        again: outputs that were computed once more for the backward pass.
+        begun: parameters whose gradient a layer of this run has begun.
+    """
+
+    part: Part
+    below: _Scope | None = None
+    outputs: dict[str, Buffer] = field(default_factory=dict)
+    gradients: dict[str, Buffer] = field(default_factory=dict)
+    again: dict[str, Buffer] = field(default_factory=dict)
+    begun: set[Parameter] = field(default_factory=set)
+
+
+def record(
+    graph: Graph, mode: Mode, batch_size: int, keep: Iterable[str] = (), conserve: bool = False
+) -> Recording:
     """The program of one pass: forward, and, as `mode` says, backward and update.
 
     Args:
         keep: layers whose output and gradient, and matrices whose gradient, can be read
             afterwards. In CHECK mode those of all matrices can, in TEST mode the predictions.
+        conserve: outputs of layers without weights are not kept for the backward pass but
+            computed again.
     """
-    recorder = Recorder()
-    ops = recorder.as_ops()
-    outputs = {name: new_buffer(name, layer.shape.as_tuple()) for name, layer in graph.items()}
-    for name, layer in graph.items():
-        layer.forward(ops, [outputs[i.name] for i in layer.inputs], outputs[name], mode)
-    marks = {"backward": len(recorder.calls)}
-
-    gradients: dict[str, Buffer] = {}
-    trained: set[Parameter] = set()
-    if mode.backward:
-        wanted = _layers_above_weights(graph, mode)
-        for name, layer in reversed(graph.items()):
-            # The gradient starts at the costs that count, and flows to what they depend on.
-            begins = isinstance(layer, CostLayer) and layer.coeff != 0
-            if name not in wanted or not (begins or name in gradients):
-                continue
-            dx = [_input_grad(i, wanted, outputs, gradients) for i in layer.inputs]
-            x = [outputs[i.name] for i in layer.inputs]
-            dy = gradients.get(name, outputs[name])
-            layer.backward(ops, Backward(x, outputs[name], dy, dx, trained, mode))
-    marks["update"] = len(recorder.calls)
-    matrices = {p.name: p for p in graph_parameters(graph) if p in trained}
-    gradients |= {name: parameter.gradient for name, parameter in matrices.items()}
-    if mode.update:
-        for parameter in matrices.values():
-            _record_update(ops, parameter, batch_size)
-
-    kept = [outputs[n] for n, layer in graph.items() if isinstance(layer, DataLayer) or n in keep]
+    tape = _Tape(graph, mode, batch_size, conserve)
+    tape.run(0, WHOLE, None)
+    kept = [
+        buffer
+        for name, layer in graph.items()
+        for buffer in tape.outputs[name]
+        if isinstance(layer, DataLayer) or name in keep
+    ]
     if not mode.backward:
         costs = [layer for layer in graph.values() if isinstance(layer, LogregCost)]
-        kept += [outputs[cost.inputs[1].name] for cost in costs]
-    kept += [layer.values_buffer for layer in graph.values() if isinstance(layer, CostLayer)]
+        kept += [buffer for cost in costs for buffer in tape.outputs[cost.inputs[1].name]]
+    kept += [buffer for buffers in tape.values.values() for buffer in buffers]
+    matrices = {p.name for p in graph_parameters(graph)}
     readable = {*keep, *matrices} if mode.all_gradients else set(keep)
-    kept += [gradient for name, gradient in gradients.items() if name in readable]
-    program = compile_program(recorder.calls, marks, batch_size, kept)
-    return Recording(program, outputs, gradients)
+    for name in tape.gradients.keys() & readable:
+        kept += tape.gradients[name]
+    program = compile_program(tape.recorder.calls, tape.marks, batch_size, kept)
+    return Recording(program, tape.outputs, tape.gradients, tape.values)
 
 
-def _layers_above_weights(graph: Graph, mode: Mode) -> set[str]:
-    """Layers through which a gradient must flow, because something at or below them learns."""
-    wanted: set[str] = set()
-    for name, layer in graph.items():
-        learns = any(p.is_trained(mode) for p in layer.parameters)
-        if learns or any(i.name in wanted for i in layer.inputs):
-            wanted.add(name)
-    return wanted
+class _Tape:
+    """Writes down the calls of the layers, level by level."""
+
+    def __init__(self, graph: Graph, mode: Mode, batch_size: int, conserve: bool) -> None:
+        self.graph = graph
+        self.mode = mode
+        self.batch_size = batch_size
+        self.conserve = conserve
+        self.recorder = Recorder()
+        self.ops = self.recorder.as_ops()
+        self.marks: dict[str, int] = {}
+        self.outputs: dict[str, list[Buffer]] = {}
+        self.gradients: dict[str, list[Buffer]] = {}
+        self.values: dict[str, list[Buffer]] = {}
+        # Only learning in between makes a difference to working on the whole minibatch at once.
+        self.levels = levels(graph.values()) if mode.update else [list(graph.values())]
+        self.counts = [level[-1].replicas for level in self.levels]
+        self.passes = self.counts[0] // self.counts[-1]
+        self.backward = _backward_layers(graph, mode)
+        self.last_users = _last_users(graph, self.backward, mode)
+
+    def run(self, level: int, part: Part, below: _Scope | None) -> None:
+        """A level on its part of the minibatch, with the levels above it."""
+        scope = _Scope(part, below)
+        self.recorder.part = part
+        for layer in self.levels[level]:
+            self._forward(layer, scope)
+        if level + 1 < len(self.levels):
+            count = self.counts[level + 1]
+            for first in range(part.first, part.first + self.counts[level], count):
+                self.run(level + 1, Part(first, count, self.counts[0]), scope)
+            self.recorder.part = part
+        if not below:
+            self.marks["backward"] = len(self.recorder.calls)
+        for layer in reversed(self.levels[level]):
+            if layer.name in self.backward:
+                self._backward(layer, scope, run=part.first // self.counts[level])
+        if below:
+            self._hand_down(scope, below)
+
+    def _forward(self, layer: Layer, scope: _Scope) -> None:
+        layer.begin(scope.part)
+        x = [self._input(i, scope) for i in layer.inputs]
+        y = new_buffer(layer.name, layer.shape.as_tuple(), part=scope.part)
+        layer.forward(self.ops, x, y, self.mode)
+        scope.outputs[layer.name] = y
+        self.outputs.setdefault(layer.name, []).append(y)
+        if isinstance(layer, CostLayer):
+            self.values.setdefault(layer.name, []).append(layer.values_buffer)
+
+    def _input(self, layer: Layer, scope: _Scope) -> Buffer:
+        """The output of a layer; of one below this level, the part that is worked on."""
+        if layer.name not in scope.outputs:
+            assert scope.below is not None
+            source, part = self._input(layer, scope.below), scope.part
+            target = new_buffer(f"{layer.name}.part", layer.shape.as_tuple(), part=part)
+            first, count = _place(part, scope.below.part)
+            self.ops.copy_cases(source, first, target, 0, count)  # type: ignore[arg-type]
+            scope.outputs[layer.name] = target
+        return scope.outputs[layer.name]
+
+    def _hand_down(self, scope: _Scope, below: _Scope) -> None:
+        """Puts the gradients of a part's inputs into those of the level below."""
+        for name in scope.gradients.keys() & below.outputs.keys():
+            if name not in below.gradients:
+                self._new_gradient(self.graph[name], below)
+            first, count = _place(scope.part, below.part)
+            source, target = scope.gradients[name], below.gradients[name]
+            self.ops.copy_cases(source, 0, target, first, count)  # type: ignore[arg-type]
+
+    def _backward(self, layer: Layer, scope: _Scope, run: int) -> None:
+        x = [self._value(i, scope) for i in layer.inputs]
+        y = self._value(layer, scope)
+        dx = [self._input_gradient(i, scope) for i in layer.inputs]
+        dy = scope.gradients.get(layer.name, y)
+        rhythms = {p: self._rhythm(p) for p in layer.parameters}
+
+        def adds_to(parameter: Parameter) -> bool | RunValue:
+            if parameter in scope.begun:
+                return True
+            scope.begun.add(parameter)
+            rhythm = rhythms[parameter]
+            if not self.mode.update:
+                return False
+            if not rhythm.carries:
+                return not rhythm.begins(0, run)
+            return RunValue(lambda clock: not rhythm.begins(clock.steps, run))
+
+        layer.backward(self.ops, Backward(x, y, dy, dx, adds_to, self.mode))
+        for parameter, rhythm in rhythms.items():
+            if self.last_users.get(parameter) is layer:
+                self.gradients[parameter.name] = [parameter.gradient]
+                if self.mode.update:
+                    self._update(parameter, rhythm, run)
+
+    def _input_gradient(self, layer: Layer, scope: _Scope) -> Grad | None:
+        if layer.name not in self.backward:
+            return None
+        add = layer.name in scope.gradients
+        if not add:
+            self._new_gradient(layer, scope)
+        return Grad(scope.gradients[layer.name], add)
+
+    def _new_gradient(self, layer: Layer, scope: _Scope) -> None:
+        buffer = new_buffer(f"{layer.name}.grad", layer.shape.as_tuple(), part=scope.part)
+        scope.gradients[layer.name] = buffer
+        self.gradients.setdefault(layer.name, []).append(buffer)
+
+    def _value(self, layer: Layer, scope: _Scope) -> Buffer:
+        """The output of a layer for the backward pass, computed again to save memory."""
+        if not self.conserve or layer.name not in scope.outputs or _is_anchor(layer):
+            return self._input(layer, scope)
+        if not self._owns(layer, scope):
+            return scope.outputs[layer.name]
+        if layer.name not in scope.again:
+            x = [self._value(i, scope) for i in layer.inputs]
+            layer.begin(scope.part)
+            y = new_buffer(f"{layer.name}.again", layer.shape.as_tuple(), part=scope.part)
+            with self.recorder.repeating():
+                layer.forward(self.ops, x, y, self.mode)
+            scope.again[layer.name] = y
+        return scope.again[layer.name]
+
+    def _owns(self, layer: Layer, scope: _Scope) -> bool:
+        """Whether the layer is of the level that works on `scope`, not of one below."""
+        return scope.below is None or layer.name not in scope.below.outputs
+
+    def _rhythm(self, parameter: Parameter) -> Rhythm:
+        replicas = self.graph[parameter.layer].replicas if len(self.levels) > 1 else 1
+        active = max(1, replicas // self.counts[-1])
+        return Rhythm(parameter, active, self.passes)
+
+    def _update(self, parameter: Parameter, rhythm: Rhythm, run: int) -> None:
+        if not rhythm.carries and not rhythm.is_due(0, run):
+            return
+        rate = parameter.rate
+        if rate is None:
+            raise ConfigError("the net was read without a layer parameter file, so it cannot learn")
+        first = len(self.recorder.calls)
+        self.ops.sgd(
+            parameter.value,
+            parameter.increment,
+            parameter.gradient,
+            parameter.momentum,
+            RunValue(lambda clock: rate(clock.progress)),  # type: ignore[arg-type]
+            parameter.decay,
+            rhythm.cases(parameter, self.batch_size),
+        )
+        for bound in parameter.bounds:
+            self.ops.bound_columns(parameter.value, *bound)
+        if rhythm.carries:
+            for call in self.recorder.calls[first:]:
+                call.due = lambda clock: rhythm.is_due(clock.steps, run)
 
 
-def _input_grad(
-    layer: Layer, wanted: set[str], outputs: dict[str, Buffer], gradients: dict[str, Buffer]
-) -> Grad | None:
-    if layer.name not in wanted:
-        return None
-    add = layer.name in gradients
-    if not add:
-        gradients[layer.name] = new_buffer(f"{layer.name}.grad", outputs[layer.name].shape)
-    return Grad(gradients[layer.name], add)
-
-
-def _record_update(ops: Ops, parameter: Parameter, batch_size: int) -> None:
-    rate = parameter.rate
-    if rate is None:
-        raise ConfigError("the net was read without a layer parameter file, so it cannot learn")
-    ops.sgd(
-        parameter.value,
-        parameter.increment,
-        parameter.gradient,
-        parameter.momentum,
-        RunValue(lambda clock: rate(clock.progress)),  # type: ignore[arg-type]
-        parameter.decay,
-        batch_size,
-    )
+def carried_parameters(graph: Graph) -> list[Parameter]:
+    """Those whose gradients are summed over several minibatches, so must be remembered."""
+    smallest = min(layer.replicas for layer in graph.values())
+    passes = max(layer.replicas for layer in graph.values()) // smallest
+    return [
+        p
+        for layer in graph.values()
+        for p in layer.own_parameters
+        if Rhythm(p, layer.replicas // smallest, passes).carries
+    ]
 
 
 def graph_parameters(graph: Graph) -> list[Parameter]:
     """All matrices that are learned, each once."""
     return [p for layer in graph.values() for p in layer.own_parameters]
+
+
+def _backward_layers(graph: Graph, mode: Mode) -> set[str]:
+    """The layers that have a backward pass.
+
+    Something at or below them learns, and a cost that counts depends on them.
+    """
+    if not mode.backward:
+        return set()
+    learning: set[str] = set()
+    for name, layer in graph.items():
+        learns = any(p.is_trained(mode) for p in layer.parameters)
+        if learns or any(i.name in learning for i in layer.inputs):
+            learning.add(name)
+    found: set[str] = set()
+    for name, layer in reversed(graph.items()):
+        begins = isinstance(layer, CostLayer) and layer.coeff != 0
+        if name in learning and (begins or any(c.name in found for c in consumers(graph, layer))):
+            found.add(name)
+    return found
+
+
+def _last_users(graph: Graph, backward: set[str], mode: Mode) -> dict[Parameter, Layer]:
+    """The layer whose backward pass completes the gradient of each parameter."""
+    users = [layer for layer in reversed(graph.values()) if layer.name in backward]
+    return {p: layer for layer in users for p in layer.parameters if p.is_trained(mode)}
+
+
+def _is_anchor(layer: Layer) -> bool:
+    """Whether its output stays from the forward to the backward pass in any case.
+
+    Those of data, weights and predictions, and of a neuron that its layer computes in the same
+    call.
+    """
+    if isinstance(layer, NeuronLayer) and layer.neuron.from_output:
+        return isinstance(layer.inputs[0], WeightLayer)
+    return isinstance(layer, (DataLayer, WeightLayer, SoftmaxLayer, CostLayer))
+
+
+def _place(part: Part, inside: Part) -> tuple[CaseValue, CaseValue]:
+    """Where a part begins in another, and its number of images."""
+    return (
+        CaseValue(lambda cases: part.span(cases)[0] - inside.span(cases)[0]),
+        CaseValue(part.cases),
+    )

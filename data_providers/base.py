@@ -100,6 +100,19 @@ class DataProvider(ABC):
         one that never stopped, and batches can be loaded in a background thread.
         """
 
+    def plottable(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Images of matrix 0 as they are looked at: here scaled together to 0..1.
+
+        Args: images: columns of matrix 0 of a batch, (dimension, cases).
+        Returns: (cases, height, width, channels), each number in 0..1.
+        """
+        low, high = images.min(), images.max()
+        return self._pictures((images - low) / (high - low if high > low else 1))
+
+    def _pictures(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(dimension, cases) as (cases, height, width, channels)."""
+        return images.reshape(*self.shapes[0], -1).transpose(3, 1, 2, 0)
+
     def rng(self, number: int, epoch: int) -> np.random.Generator:
         """The random numbers of one batch in one epoch: the same at every call."""
         return np.random.default_rng([self.options.seed % 2**64, epoch, number])

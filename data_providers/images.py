@@ -79,6 +79,11 @@ class ImageProvider(DataProvider):
         tiled = np.tile(labels.astype(np.float32), len(views))
         return [data.reshape(-1, data.shape[-1]), tiled.reshape(1, -1)]
 
+    def plottable(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The pixels that the images were made of, with 255 as 1: the mean is added again."""
+        pixels = images.reshape(*self.shapes[0], -1) + self.mean
+        return self._pictures(np.clip(pixels / 255, 0, 1))
+
     def _mean_crop(self) -> NDArray[np.float32]:
         if self.options.scalar_mean >= 0:
             return np.full((1, 1, 1, 1), self.options.scalar_mean, np.float32)

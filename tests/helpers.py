@@ -82,7 +82,13 @@ EVERYTHING = between(
     + layer("m1", "eltmax", "s1,f2,f1")
     + layer("d1", "dropout", "m1", neuron="softrelu")
     + layer("d2", "dropout2", "f2")
-    + layer("top", "concat", "d1,s1,d2,d1")
+    + layer("i1", "cnorm", "c1", channels=4, size=2)
+    + layer("i2", "cmpool", "i1", channels=4, pool="max", size=2, stride=1, outputs=3)
+    + layer("i3", "rgb2yuv", "i2")
+    + layer("i4", "crop", "i3", channels=3, startX=2, startY=0, sizeX=5, neuron="softrelu")
+    + layer("i5", "rscale", "i4", channels=3, maxScale=1.5, tgtSize=4)
+    + layer("i6", "blur", "i5", channels=3, filterSize=3, stdev=1.5)
+    + layer("top", "concat", "d1,s1,d2,d1,i6")
 ) + layer("squares", "cost.sum2", "f2")  # fmt: skip
 
 
@@ -110,11 +116,12 @@ def make_net(
     batch_size: int = 4,
     seed: int = 1,
     keep: Iterable[str] = (),
+    conserve_mem: bool = False,
 ) -> Net:
     """A net of a definition text, on the reference backend in float64 if no other is given."""
     graph = make_graph(definition, extra, shapes)
     ops = ops or ReferenceOps(np.float64)
-    return Net(graph, ops, batch_size=batch_size, seed=seed, keep=keep)
+    return Net(graph, ops, batch_size=batch_size, seed=seed, keep=keep, conserve_mem=conserve_mem)
 
 
 def make_batch(shapes: DataShapes = SHAPES, cases: int = 4, seed: int = 0) -> list[np.ndarray]:

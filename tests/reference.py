@@ -116,26 +116,30 @@ def bias_grad(acts_grad: np.ndarray, entries: int) -> np.ndarray:
 
 
 def pool_windows(g: Any) -> Iterator[tuple[Any, list[Any]]]:
-    """Index of each output and of the pixels in its window."""
+    """Index of each output and of the pixels in its window, row by row."""
     P, Q = (
         g.outputs or int(np.ceil((size - g.start - g.size) / g.stride)) + 1
         for size in (g.height, g.width)
     )
-    for c, p, q in np.ndindex(g.channels, P, Q):
+    for c, p, q in np.ndindex(g.channels, P, g.width if g.tall else Q):
         pixels = [
-            (c, g.start + p * g.stride + y, g.start + q * g.stride + x)
-            for y, x in np.ndindex(g.size, g.size)
+            (c, g.start + p * g.stride + y, q if g.tall else g.start + q * g.stride + x)
+            for y, x in np.ndindex(g.size, 1 if g.tall else g.size)
         ]
         yield (c, p, q), [i for i in pixels if 0 <= i[1] < g.height and 0 <= i[2] < g.width]
 
 
 def pool_fprop(g: Any, kind: str, images: np.ndarray) -> np.ndarray:
-    """`kind`: max, avg or sum."""
+    """`kind`: max, maxabs, avg or sum."""
     acts: dict[Any, np.ndarray] = {}
     for output, pixels in pool_windows(g):
         values = [images[pixel] for pixel in pixels]
         if kind == "max":
             acts[output] = np.max(values, axis=0)
+        elif kind == "maxabs":
+            acts[output] = values[0]
+            for value in values[1:]:
+                acts[output] = np.where(abs(value) >= abs(acts[output]), value, acts[output])
         else:
             acts[output] = np.sum(values, axis=0) / (len(pixels) if kind == "avg" else 1)
     shape = np.max(list(acts), axis=0) + 1
@@ -147,7 +151,7 @@ def pool_bprop(g: Any, kind: str, images: np.ndarray, acts_grad: np.ndarray) -> 
     images_grad = np.zeros_like(images)
     for output, pixels in pool_windows(g):
         for pixel in pixels:
-            if kind == "max":
+            if kind in ("max", "maxabs"):
                 images_grad[pixel] += np.where(images[pixel] == acts[output], acts_grad[output], 0)
             else:
                 images_grad[pixel] += acts_grad[output] / (len(pixels) if kind == "avg" else 1)

@@ -40,6 +40,7 @@ def example(epoch=3, batch=12, **changes) -> Checkpoint:
             epoch,
             batch,
             minibatch=2,
+            steps=31,
             partial={"cost": [0.1, 2.0]},
             train_outputs=[({"cost": [1 / 3, 1.0], "sum": [1e-300]}, 7)],
             test_outputs=[({"cost": [2.5, 0.0]}, 3)],
@@ -68,6 +69,24 @@ def test_the_last_is_found_by_number(tmp_path):
     found = [path.stem for path in checkpoint_files(tmp_path)]
     assert found == ["1.11", "2.9", "2.10", "9.100", "10.1"]
     assert find_checkpoint(tmp_path).stem == "10.1"
+
+
+def test_as_many_are_kept_as_fit(tmp_path):
+    size = save_checkpoint(tmp_path, example(batch=1)).stat().st_size
+    for limit, kept in ((3.5, [2, 3, 4]), (2.5, [4, 5]), (0.5, [6])):
+        for batch in range(kept[0], kept[-1] + 1):
+            save_checkpoint(tmp_path, example(batch=batch), 1, int(limit * size))
+        assert [p.stem for p in checkpoint_files(tmp_path)] == [f"3.{n}" for n in kept]
+
+
+def test_one_of_an_earlier_version_comes_back(tmp_path):
+    """Without the number of steps."""
+    path = save_checkpoint(tmp_path, example())
+    path.write_bytes(path.read_bytes().replace(b'\\"steps\\": 31, ', b""))
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little") - len(b'\\"steps\\": 31, ')
+    path.write_bytes(size.to_bytes(8, "little") + content[8:])
+    assert load_checkpoint(path).state.steps == 0
 
 
 def test_the_last_of_a_run_are_kept(tmp_path):

@@ -43,17 +43,18 @@ def test_check_without_parameters_and_with_warnings(place, capsys):
     assert capsys.readouterr().out.startswith("warning: ")
 
 
-def test_check_tries_common_shapes(place, capsys):
+def test_check_works_out_the_shape_of_the_data(place, capsys):
     text = place.definition.read_text()
-    for channels in ("3", "1"):
+    for channels in ("3", "1", "7"):
         place.definition.write_text(text.replace("channels = 2", f"channels = {channels}"))
         assert cli.main(["check", f"--layer-def={place.definition}"]) == 0
         assert capsys.readouterr().out.startswith(
-            f"note: images taken to be {channels}x32x32; name another --input-shape\n"
+            f"note: the data are taken to be {channels}x32x32,1x1x1; name others with "
+            "--input-shape\n"
         )
-    place.definition.write_text(text.replace("channels = 2", "channels = 7"))
+    place.definition.write_text(text.replace("filterSize = 3", "filterSize = 1000"))
     assert cli.main(["check", f"--layer-def={place.definition}"]) == 1
-    assert "is 3x32x32 (3072 numbers)" in capsys.readouterr().err
+    assert "filterSize must be at most" in capsys.readouterr().err
 
 
 def test_data_prepares_and_verifies(tmp_path, capsys):

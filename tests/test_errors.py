@@ -19,6 +19,7 @@ from tests.errors.data import DATA
 from tests.errors.layer_files import LAYER_FILES
 from tests.errors.options import OPTIONS
 from tests.errors.running import CHECKPOINTS, PRODUCTS, TRAINING
+from tests.errors.show import PICTURES
 from tests.train.helpers import Workplace
 
 DOC = Path(__file__).parents[1] / "docs" / "errors.md"
@@ -29,7 +30,8 @@ MISTAKES = {
     "Data": DATA,
     "Training": TRAINING,
     "Checkpoints": CHECKPOINTS,
-    "Features, gradients, pictures": PRODUCTS,
+    "Features and gradients": PRODUCTS,
+    "Pictures": PICTURES,
 }
 
 

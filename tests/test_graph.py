@@ -66,12 +66,16 @@ NORM = layer("top", "cmrnorm", "below", channels=4, size=3, neuron="relu")
         (AVG, "top_neuron"),
         (layer("top", "eltsum", "below", neuron="logistic"), "top_neuron"),
         (layer("top", "concat", "below", neuron="tanh[1,1]"), "top_neuron"),
+        (layer("top", "nailbed", "below", channels=4, stride=2, neuron="relu"), "top_neuron"),
         (FC.replace("relu", "abs"), "top"),  # the derivative of abs needs its input
         (FC.replace("relu", "square"), "top"),
         (FC.replace("relu", "log[1]"), "top"),
         (FC.replace("relu", "drelu[1]"), "top"),
         (MAX, "top"),  # these need their own output
+        (MAX.replace("pool=max", "pool=maxabs"), "top"),
         (NORM, "top"),
+        (NORM.replace("cmrnorm", "cnorm"), "top"),
+        (layer("top", "href", "below", channels=4, neuron="relu"), "top"),
         (layer("top", "eltmax", "below,below", neuron="relu"), "top"),
         (FC.replace("neuron=relu\n", ""), "top"),
         (

@@ -33,8 +33,9 @@ def test_no_range(text):
 def test_devices():
     assert parse_devices("0") == [0]
     assert parse_devices("2,0") == [2, 0]
-    with pytest.raises(ValueError, match="expected at least 0; found -1"):
-        parse_devices("0,-1")
+    assert parse_devices("-1") == [-1]
+    with pytest.raises(ValueError, match="expected at least -1; found -2"):
+        parse_devices("0,-2")
 
 
 def test_both_forms_and_beginnings_of_names():
@@ -113,6 +114,7 @@ def test_what_a_checkpoint_stores():
         {"train_range": 3},
         {"train_range": [1, "2"]},
         {"train_range": [-1]},
+        {"gpu": [-2]},
     ],
 )
 def test_damaged_stored_options(values):

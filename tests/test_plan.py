@@ -173,8 +173,22 @@ def test_marks_move_with_the_calls() -> None:
     program = make_net(between(CONV)).recording(TRAIN).program
     assert program.calls[program.marks["backward"]].op == "softmax_logreg_bprop"
     assert program.calls[program.marks["backward"] - 1].op == "logreg_cost"
-    assert {call.op for call in program.calls[program.marks["update"] :]} == {"sgd"}
-    assert program.calls[program.marks["update"] - 1].op != "sgd"
+
+
+def test_weights_learn_as_soon_as_their_gradient_is_complete() -> None:
+    shared = CONV + layer("again", "fc", "top", outputs=5) + layer("more", "fc", "again", outputs=5)
+    fc = layer("last", "fc", "more", outputs=5, weightSource="more")
+    calls = make_net(
+        between(shared + fc).replace("inputs=top\noutputs=3", "inputs=last\noutputs=3")
+    )
+    order = [
+        (call.op, call.args["weights" if call.op == "sgd" else "weights_grad"].storage.name)
+        for call in calls.recording(TRAIN).program.calls
+        if call.op in ("sgd", "fc_wgrad")
+    ]
+    assert [name for op, name in order if name.startswith("more.weights")] == [
+        "more.weights.0.grad", "more.weights.0.grad", "more.weights.0",
+    ]  # fmt: skip
 
 
 # --- aliasing and placement ---------------------------------------------------------------------

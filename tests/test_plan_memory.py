@@ -30,6 +30,7 @@ from convnet.recording import record
 from convnet.runner import Runner
 from tests.helpers import CLASSES, EVERYTHING, between, layer, make_batch, make_net
 
+PARTIAL = {"copy_rows", "copy_cases"}
 LAYERS = Path(__file__).parent.parent / "layers"
 
 
@@ -43,8 +44,8 @@ def roles(call: Call) -> dict[str, str]:
             letters[name] = "r" if role in (In, In | None) else "rw" if role is InOut else "w"
             if role is Out and call.args.get("add"):
                 letters[name] = "rw"
-            if call.op == "copy_rows" and role is InOut and not call.args["add"]:
-                letters[name] = "w"  # of some rows; other calls write the others
+            if call.op in PARTIAL and role is InOut and not call.args.get("add"):
+                letters[name] = "w"  # of some rows or images; other calls write the others
     return letters
 
 
@@ -59,8 +60,7 @@ def assert_memory_is_safe(program: Program) -> None:
 
     def place(storage: Storage) -> slice:
         start = program.offsets[program.owner(storage)]
-        cases = program.batch_size if storage.per_case else 1
-        return slice(start, start + storage.size * cases)
+        return slice(start, start + storage.length(program.batch_size))
 
     def holds(storage: Storage) -> bool:
         return bool((writer[place(storage)] == ids.get(storage)).all())
@@ -191,7 +191,8 @@ def test_random_programs(seed: int) -> None:
 @pytest.mark.parametrize("mode", [TRAIN, TEST, CHECK], ids=str)
 @pytest.mark.parametrize("name", sorted(path.name for path in LAYERS.glob("layers-*")))
 def test_memory_of_shipped_nets(name: str, mode: Mode) -> None:
-    images = (1, 28, 28) if "mnist" in name else (3, 32, 32)
+    side = 224 if "imagenet" in name else 28 if "mnist" in name else 32
+    images = (1 if "mnist" in name else 3, side, side)
     parameters = LAYERS / name.replace("layers-", "layer-params-")
     graph = read_graph(LAYERS / name, parameters, [images, (1, 1, 1)])
     for parameter in (p for x in graph.values() for p in x.own_parameters):
@@ -206,6 +207,54 @@ def test_memory_of_a_net_with_everything(mode: Mode) -> None:
     net = make_net(EVERYTHING)
     for batch_size in (1, 4, 33):
         assert_memory_is_safe(record(net.graph, mode, batch_size).program)
+
+
+HYBRID = between(
+    layer("p", "pool", "below", channels=4, sizeX=3, stride=2, pool="max")
+    + layer("n", "cmrnorm", "p", channels=4, size=3)
+    + layer("f", "fc", "n", outputs=6, initW=0.3, neuron="relu", gpu="0,1")
+    + layer("d", "dropout", "f")
+    + layer("g", "fc", "d", outputs=6, initW=0.3, neuron="logistic", gpu=1)
+    + layer("top", "concat", "g,g")
+).replace("initW=0.3\n", "initW=0.3\ngpu=0,1,2,3\n", 1)  # fmt: skip
+
+
+@pytest.mark.parametrize("conserve", [False, True])
+@pytest.mark.parametrize("text", [EVERYTHING, HYBRID], ids=["everything", "hybrid"])
+@pytest.mark.parametrize("batch_size", [1, 4, 9])
+def test_memory_with_parts_and_repeated_calls(text: str, batch_size: int, conserve: bool) -> None:
+    net = make_net(text)
+    for keep in ((), tuple(net.graph)):
+        assert_memory_is_safe(record(net.graph, TRAIN, batch_size, keep, conserve).program)
+
+
+@pytest.mark.parametrize("ops", [ReferenceOps(np.float64), CpuOps()], ids=lambda ops: ops.name)
+@pytest.mark.parametrize("text", [EVERYTHING, HYBRID], ids=["everything", "hybrid"])
+def test_conserving_memory_changes_no_bit(ops: Ops, text: str) -> None:
+    nets = [make_net(text, ops=ops, conserve_mem=conserve) for conserve in (False, True)]
+    for net in nets:
+        for i in range(3):
+            net.train_step(make_batch(seed=i), Clock(minibatch=i))
+    for name, values in nets[0].state().items():
+        np.testing.assert_array_equal(values, nets[1].state()[name], err_msg=name)
+
+
+def test_conserving_memory_lowers_the_peak() -> None:
+    graph = read_graph(
+        LAYERS / "layers-imagenet-1gpu.cfg",
+        LAYERS / "layer-params-imagenet-1gpu.cfg",
+        [(3, 224, 224), (1, 1, 1)],
+    )
+    usual, conserving = (record(graph, TRAIN, 128, (), c).program.arena_size for c in (False, True))
+    assert conserving < 0.7 * usual
+
+
+def test_what_nobody_reads_is_not_computed_again() -> None:
+    text = between(layer("top", "pool", "below", channels=4, sizeX=3, stride=2, pool="avg"))
+    net = make_net(text, conserve_mem=True)
+    calls = [call for call in net.recording(TRAIN).program.calls if call.repeated]
+    # The weights above need what the pooling gives, the pooling itself needs nothing.
+    assert [str(call).split()[0] for call in calls] == ["pool_avg_fprop"]
 
 
 @pytest.mark.parametrize("ops", [ReferenceOps(np.float64), CpuOps()], ids=lambda ops: ops.name)

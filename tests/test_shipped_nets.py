@@ -15,14 +15,20 @@ from convnet.train.gradcheck import check_gradients
 
 LAYERS = Path(__file__).parents[1] / "layers"
 
-# Name, input shape, weights and biases. Those of the CIFAR-10 nets are cuda-convnet's.
+# Name, input shape, weights and biases; all but those of mnist-quick are cuda-convnet's.
 NETS = [
     ("mnist-quick", (1, 28, 28), 215_370),
     ("cifar10-80sec", (3, 32, 32), 145_578),
     ("cifar10-18pct", (3, 32, 32), 89_578),
     ("cifar10-13pct", (3, 24, 24), 1_116_490),
     ("cifar10-11pct", (3, 24, 24), 2_112_970),
+    ("imagenet-1gpu", (3, 224, 224), 61_100_840),
+    ("imagenet-2gpu-data", (3, 224, 224), 61_100_840),
+    ("imagenet-2gpu-model", (3, 224, 224), 60_965_224),
+    ("imagenet-4gpu-data", (3, 224, 224), 61_100_840),
 ]
+SMALL = [net for net in NETS if net[2] < 10**7]
+LARGE = [net for net in NETS if net not in SMALL]
 
 
 def graph(name: str, shape: tuple[int, int, int]) -> Graph:
@@ -45,7 +51,23 @@ def test_number_of_parameters(name: str, shape: tuple[int, int, int], parameters
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "shape", "parameters"), NETS)
+@pytest.mark.parametrize(("name", "shape", "parameters"), LARGE)
+def test_one_step_of_a_large_net(name: str, shape: tuple[int, int, int], parameters: int) -> None:
+    """On random data, in less memory than 24 GiB."""
+    devices = 4 if "4gpu" in name else 2 if "2gpu-data" in name else 1
+    net = Net(graph(name, shape), make_ops("cpu"), batch_size=4 * devices)
+    before = net.state()
+    images = np.random.default_rng(0).random((int(np.prod(shape)), net.batch_size), np.float32)
+    labels = np.arange(net.batch_size, dtype=np.float32).reshape(1, -1)
+    costs = net.train_step([images - 0.5, labels])
+    assert costs["logprob"][0] / net.batch_size == pytest.approx(np.log(1000), rel=0.05)
+    after = net.state()
+    assert all((after[p] != before[p]).any() for p in net.parameters)
+    assert all(np.isfinite(values).all() for values in after.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "shape", "parameters"), SMALL)
 def test_gradients(name: str, shape: tuple[int, int, int], parameters: int) -> None:
     net = Net(graph(name, shape), make_ops("reference"), batch_size=2)
     generator = np.random.default_rng(0)

@@ -173,6 +173,30 @@ class NeuronKind(Kind):
         return neuron
 
 
+class Text(Kind):
+    """Any text."""
+
+    expected = "a text"
+
+    def parse(self, text: str) -> str:
+        return text
+
+
+class Devices(Kind):
+    """A comma-separated list of different device numbers, parsed to a tuple."""
+
+    expected = "a comma-separated list of different device numbers"
+
+    def parse(self, text: str) -> tuple[int, ...]:
+        try:
+            devices = tuple(int(Int(min=-1).parse(item)) for item in split_list(text))
+        except ValueError:
+            raise self._refusal() from None
+        if len(set(devices)) < len(devices):
+            raise self._refusal()
+        return devices
+
+
 class Ignored(Kind):
     """A key that only tuned cuda-convnet's kernels: accepted, and left out of the values."""
 
@@ -180,6 +204,20 @@ class Ignored(Kind):
 
     def parse(self, text: str) -> None:
         return None
+
+
+class Refused(Kind):
+    """A key whose effect cannot be had; `expected` says what to write instead."""
+
+    def __init__(self, instead: str) -> None:
+        self.instead = instead
+
+    @property
+    def expected(self) -> str:
+        return self.instead
+
+    def parse(self, text: str) -> None:
+        raise self._refusal()
 
 
 @dataclass(frozen=True)

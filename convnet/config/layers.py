@@ -151,7 +151,7 @@ class _Layers:
         if needed and settings is None and self.settings is not None:
             self._report(section, f"needs a section [{name}] in the parameter file")
         values = parse_keys(
-            [*_COMMON_KEYS, *[DROPOUT_KEY] * info.has_output, *info.keys],
+            [*_COMMON_KEYS, *info.keys, *[DROPOUT_KEY] * info.has_output],
             section,
             settings,
             len(self.inputs[name]),

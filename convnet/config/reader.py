@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,19 @@ def read_sections(source: Source, problems: Problems) -> dict[str, Section]:
     for where, text in dict.fromkeys(faults):
         problems.add(where, text)
     return sections
+
+
+def write_sections(sections: Mapping[str, Section]) -> str:
+    """The INI text of sections, without comments and references."""
+
+    def line(entry: Entry) -> str:
+        value = entry.value.replace("%", "%%").replace("\n", "\n ") or '""'
+        return f"{entry.key} = {value}"
+
+    return "\n".join(
+        f"[{name}]\n" + "".join(f"{line(entry)}\n" for entry in section.entries.values())
+        for name, section in sections.items()
+    )
 
 
 def _read_ini(source: Source, problems: Problems) -> dict[str, Section]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from convnet.config.keys import Ignored, Key, NeuronKind
+from convnet.config.keys import Devices, Key, NeuronKind
 from convnet.config.layers import LayerSpec
 from convnet.config.schedules import Schedule
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
 from convnet.ops.base import Ops, RandomKey
-from convnet.plan import Buffer, RunValue, new_buffer
+from convnet.plan import WHOLE, Buffer, Clock, Part, new_buffer
 
 # Keys that every layer with inputs may have; costs have no neuron.
 NEURON_KEY = Key(
@@ -26,7 +26,10 @@ NEURON_KEY = Key(
     default=None,
 )
 GPU_KEY = Key(
-    "gpu", Ignored(), "device numbers of cuda-convnet2; one device runs all", default=None
+    "gpu",
+    Devices(),
+    "devices that the layer had in cuda-convnet2, its replicas; those of the first input if absent",
+    default=(),
 )
 
 
@@ -67,7 +70,8 @@ class Backward:
         x, y: the inputs' outputs and the layer's own.
         dy: the gradient of y.
         dx: where the gradients of the inputs go; None where one is not wanted.
-        gradients: the parameters whose gradient was begun by an earlier user: add to those.
+        adds_to: whether to add to the gradient of a parameter, rather than to begin it; to be
+            asked once for each use of the parameter, in order.
         mode: what the pass is for.
     """
 
@@ -75,7 +79,7 @@ class Backward:
     y: Buffer
     dy: Buffer
     dx: Sequence[Grad | None]
-    gradients: set[Parameter]
+    adds_to: Callable[[Parameter], Any]
     mode: Mode
 
     @property
@@ -94,7 +98,11 @@ class Parameter:
         name: "<layer>.weights.<input>" or "<layer>.biases".
         shape: rows and columns, as in cuda-convnet's checkpoints.
         fan_in: inputs of one unit, for weights; 0 for biases.
+        is_bias: whether it holds biases.
         rate: learning-rate schedule, or None if no parameter file was given.
+        period: passes between two updates, see convnet.replicas.
+        bounds: (modules, low, high, centred) of Ops.bound_columns, applied after each update.
+        function: text of initWFunc or initBFunc; see convnet.initial.
         initial: returns the initial values, float32 of `shape`, given a random generator.
         value, increment, gradient: their buffers; the net gives the first two their arrays.
     """
@@ -111,8 +119,12 @@ class Parameter:
         rate: Schedule | None,
         momentum: float,
         decay: float = 0.0,
+        period: int = 0,
+        bounds: Sequence[tuple[int, float, float, bool]] = (),
+        function: str = "",
     ) -> None:
         self.layer = layer
+        self.is_bias = label == "biases"
         self.name = name = f"{layer}.{label}"
         self.shape = shape
         self.fan_in = fan_in
@@ -121,6 +133,9 @@ class Parameter:
         self.rate = rate
         self.momentum = momentum
         self.decay = decay
+        self.period = period
+        self.bounds = bounds
+        self.function = function
         self.value = new_buffer(name, shape, per_case=False)
         self.increment = new_buffer(f"{name}.inc", shape, per_case=False)
         self.gradient = new_buffer(f"{name}.grad", shape, per_case=False)
@@ -151,6 +166,8 @@ class Layer(ABC):
         keep_rate: the share of its outputs that stay while training, see DROPOUT_KEY; the graph
             puts a layer after it that drops the others.
         warnings: what may be a mistake in its section.
+        replicas: number of its devices, see convnet.replicas.
+        part: the part of a minibatch that is being recorded.
     """
 
     type_name: ClassVar[str]
@@ -170,6 +187,12 @@ class Layer(ABC):
         self.inputs = tuple(inputs)
         self.keep_rate: float = 1 - spec.values.get("dropout", 0.0)
         self.warnings: list[str] = []
+        self.replicas = 1
+        self.begin(WHOLE)
+
+    def begin(self, part: Part) -> None:
+        """Called before `forward` is recorded: what follows works on `part` of a minibatch."""
+        self.part = part
         self.temporaries: dict[str, Buffer] = {}
 
     @property
@@ -206,7 +229,23 @@ class Layer(ABC):
 
     def temporary(self, name: str, shape: Sequence[int]) -> Buffer:
         """Memory per image that forward leaves for backward, besides x and y."""
-        return self.temporaries.setdefault(name, new_buffer(f"{self.name}.{name}", shape))
+        if name not in self.temporaries:
+            self.temporaries[name] = new_buffer(f"{self.name}.{name}", shape, part=self.part)
+        return self.temporaries[name]
+
+    def random_key(self, label: str = "") -> Callable[[Clock], RandomKey]:
+        """What the layer's random numbers depend on: its name, and where the training is.
+
+        For the part of a minibatch that is being recorded. A layer that draws for several
+        purposes gives each a label.
+        """
+        part, stream = self.part, zlib.crc32(f"{self.name}{label}".encode())
+
+        def at(clock: Clock) -> RandomKey:
+            minibatch = clock.minibatch * part.of + part.first
+            return RandomKey(clock.seed, stream, clock.epoch, clock.batch, minibatch)
+
+        return at
 
     def images_shape(self, channels: int, index: int = 0) -> Shape:
         """Input `index` taken as images of so many channels.
@@ -225,14 +264,6 @@ class Layer(ABC):
                 f"not interpretable as {channels}-channel images"
             )
         return Shape(channels, side, side)
-
-
-def random_key(name: str) -> RunValue:
-    """The key of random numbers that are anew in each minibatch, a draw of its own per name."""
-    stream = zlib.crc32(name.encode())
-    return RunValue(
-        lambda clock: RandomKey(clock.seed, stream, clock.epoch, clock.batch, clock.minibatch)
-    )
 
 
 def check_equal_sizes(layer: Layer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from convnet.config.keys import Bool, Ignored, Int, Ints, Key
+from convnet.config.keys import Bool, Float, Ignored, Int, Ints, Key, Refused
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Window
@@ -46,6 +46,12 @@ _WINDOW_KEYS = (
         "with randSparse: the channels that the groups see, group by group and input by input; "
         "drawn from the layer's name if absent",
         default=(),
+    ),
+    Key(
+        "initCFunc",
+        Refused("filterConns with what the function returns"),
+        "drew the channels that the groups see: write what it returned as filterConns",
+        default=None,
     ),
     Key(
         "modulesX",
@@ -138,6 +144,22 @@ class ConvLayer(_FilterLayer):
         *_WINDOW_KEYS,
         Key("sharedBiases", Bool(), "one bias per filter, not per output", default=True),
         *WeightLayer.keys,
+        Key(
+            "wcNormMin",
+            Float(min=0),
+            "least norm of a filter minus its mean, divided by its number of weights",
+            default=0.0,
+            file="parameters",
+            per_input=True,
+        ),
+        Key(
+            "wcNormMax",
+            Float(min=0),
+            "greatest such norm; 0: filters are left as they are",
+            default=0.0,
+            file="parameters",
+            per_input=True,
+        ),
     )
 
     def __init__(
@@ -148,6 +170,16 @@ class ConvLayer(_FilterLayer):
         biases = self.shape.channels if shared else self.shape.size
         shapes = [g.conv_filters_shape for g in self.windows]
         self.make_parameters(shapes, [g.taps for g in self.windows], (biases, 1))
+
+    def bounds(self, i: int) -> list[tuple[int, float, float, bool]]:
+        low, high = self.values["wcNormMin"][i], self.values["wcNormMax"][i]
+        if high <= 0:
+            return super().bounds(i)
+        if low > high:
+            raise ShapeError(
+                f"wcNormMin must be at most wcNormMax; found wcNormMin={low:g}, wcNormMax={high:g}"
+            )
+        return [(1, low, high, True), *super().bounds(i)]
 
 
 class LocalLayer(_FilterLayer):
@@ -163,6 +195,10 @@ class LocalLayer(_FilterLayer):
         super().__init__(spec, inputs, earlier)
         shapes = [g.local_filters_shape for g in self.windows]
         self.make_parameters(shapes, [g.taps for g in self.windows], (self.shape.size, 1))
+
+    def bounds(self, i: int) -> list[tuple[int, float, float, bool]]:
+        wball: float = self.values["wball"][i]
+        return [(self.windows[i].out_pixels, 0.0, wball, False)] if wball > 0 else []
 
 
 class CccpLayer(WindowLayer):

@@ -18,7 +18,7 @@ from convnet.geometry import Shape
 from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
-from convnet.plan import Buffer, new_buffer
+from convnet.plan import Buffer, Part, new_buffer
 
 
 class SoftmaxLayer(Layer):
@@ -48,9 +48,9 @@ class CostLayer(Layer):
     """Base of the costs.
 
     Attributes:
-        value_names: what the cost's values are; the first is what is minimised.
-        values_buffer: where the operation puts them, summed over the minibatch. It may put more
-            there than value_names names: those are not reported.
+        value_names: what the values are that are reported; the first is what is minimised.
+        computed: how many values the operation computes, those that are reported first.
+        values_buffer: where it puts them, summed over the images.
         children: costs whose values are added to this one's when they are reported.
         is_child: whether this cost's values are added to another's.
     """
@@ -80,17 +80,20 @@ class CostLayer(Layer):
         self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
     ) -> None:
         """`earlier`: the layers defined above, which `children` may name."""
+        self.computed = len(self.value_names)
         super().__init__(spec, inputs)
         self.shape = Shape(0)
         coeff = spec.values["coeff"]
         self.coeff: float = 1.0 if coeff is None else coeff
-        self.values_buffer = new_buffer(
-            f"{self.name}.values", (len(self.value_names),), per_case=False
-        )
         self.is_child = False
         self.children = [self._child(name, earlier) for name in spec.values["children"]]
         if self.children:
             self.report_additive_values()
+
+    def begin(self, part: Part) -> None:
+        super().begin(part)
+        shape = (self.computed,)
+        self.values_buffer = new_buffer(f"{self.name}.values", shape, per_case=False, part=part)
 
     def _child(self, name: str, earlier: Mapping[str, Layer]) -> CostLayer:
         child = earlier.get(name)

@@ -16,11 +16,10 @@ from convnet.layer_types.base import (
     Layer,
     Mode,
     check_equal_sizes,
-    random_key,
 )
 from convnet.neurons import Neuron
 from convnet.ops.base import Ops
-from convnet.plan import Buffer
+from convnet.plan import Buffer, RunValue
 
 
 class NeuronLayer(Layer):
@@ -45,11 +44,11 @@ class NeuronLayer(Layer):
         elif self.neuron.kind == "dropout":
             self._drop(ops, x[0], y, False)
         else:
-            ops.noisy_neuron_fprop(self.neuron, x[0], random_key(self.name), y)  # type: ignore[arg-type]
+            ops.noisy_neuron_fprop(self.neuron, x[0], RunValue(self.random_key()), y)  # type: ignore[arg-type]
 
     def _drop(self, ops: Ops, source: Buffer, target: Buffer, add: bool) -> None:
         keep = 1 - self.neuron.parameters[0]
-        ops.dropout(source, keep, 1.0, random_key(self.name), target, add)  # type: ignore[arg-type]
+        ops.dropout(source, keep, 1.0, RunValue(self.random_key()), target, add)  # type: ignore[arg-type]
 
     def backward(self, ops: Ops, b: Backward) -> None:
         grad = b.grad
@@ -204,7 +203,7 @@ class DropoutLayer(Layer):
     def _apply(self, ops: Ops, source: Buffer, target: Buffer, add: bool, mode: Mode) -> None:
         dropping, scale = self.kept_scale(mode)
         if dropping:
-            ops.dropout(source, self.keep, scale, random_key(self.name), target, add)  # type: ignore[arg-type]
+            ops.dropout(source, self.keep, scale, RunValue(self.random_key()), target, add)  # type: ignore[arg-type]
         else:
             ops.add_scaled(source, scale, target, add)
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from convnet.config.keys import Float, Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import Backward, Grad, Layer, Mode, random_key
+from convnet.layer_types.base import Backward, Grad, Layer, Mode
 from convnet.layer_types.weights import FcLayer, WeightLayer
 from convnet.neurons import IDENT
 from convnet.ops.base import Ops
-from convnet.plan import Buffer
+from convnet.plan import Buffer, RunValue
 
 
 class SfcLayer(FcLayer):
@@ -124,8 +125,6 @@ class FcdropcLayer(FcLayer):
     ) -> None:
         super().__init__(spec, inputs, earlier)
         self.keep: float = 1 - spec.values["rate"]
-        self.weights_key = random_key(f"{self.name}.weights")
-        self.biases_key = random_key(f"{self.name}.biases")
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
         if mode.train:
@@ -134,8 +133,8 @@ class FcdropcLayer(FcLayer):
                 self.weights[0].value,
                 self.biases.value,
                 self.keep,
-                self.weights_key,  # type: ignore[arg-type]
-                self.biases_key,  # type: ignore[arg-type]
+                RunValue(self.random_key(".weights")),  # type: ignore[arg-type]
+                RunValue(self.random_key(".biases")),  # type: ignore[arg-type]
                 y.reshape(-1),
             )
         else:
@@ -149,19 +148,17 @@ class FcdropcLayer(FcLayer):
             super().backward(ops, replace(b, dy=masked))
             return
         weights, dy = self.weights[0], b.dy.reshape(-1)
+        key: Any = RunValue(self.random_key(".weights"))
         if self.biases.is_trained(b.mode):
-            ops.dropout(b.dy, self.keep, 1.0, self.biases_key, masked)  # type: ignore[arg-type]
-            ops.bias_grad(masked, self.biases.gradient)
-            b.gradients.add(self.biases)
-        rule = (self.keep, self.weights_key)
+            ops.dropout(b.dy, self.keep, 1.0, RunValue(self.random_key(".biases")), masked)  # type: ignore[arg-type]
+            ops.bias_grad(masked, self.biases.gradient, b.adds_to(self.biases))
         if weights.is_trained(b.mode):
-            add = weights in b.gradients
-            ops.dropconnect_wgrad(b.x[0].reshape(-1), dy, *rule, weights.gradient, add)  # type: ignore[arg-type]
-            b.gradients.add(weights)
+            inputs, add = b.x[0].reshape(-1), b.adds_to(weights)
+            ops.dropconnect_wgrad(inputs, dy, self.keep, key, weights.gradient, add)
         grad = b.dx[0]
         if grad is not None:
             target = grad.buffer.reshape(-1)
-            ops.dropconnect_dgrad(weights.value, dy, *rule, target, grad.add)  # type: ignore[arg-type]
+            ops.dropconnect_dgrad(weights.value, dy, self.keep, key, target, grad.add)
 
 
 class FcdropcfLayer(FcdropcLayer):

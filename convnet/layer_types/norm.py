@@ -1,4 +1,4 @@
-"""Local response normalisation over pixels (rnorm) and over channels (cmrnorm)."""
+"""Local normalisation over pixels (rnorm, cnorm) and over channels (cmrnorm)."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ class _NormLayer(Layer):
     # Side of the neighbourhood to this power is its number of elements.
     dimensions: int
 
+    # What the forward operation leaves for the backward operation.
+    stored: tuple[str, ...] = ("denoms",)
+
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
         super().__init__(spec, inputs)
         v = spec.values
@@ -59,19 +62,20 @@ class _NormLayer(Layer):
     def has_own_features(self) -> bool:
         return True
 
-    # rnorm and cmrnorm have operations of the same form, named after the layer type.
+    # The types have operations of the same form, named after them.
+
+    def _stored(self) -> list[Buffer]:
+        return [self.temporary(name, self.shape.as_tuple()) for name in self.stored]
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
-        shape = self.shape.as_tuple()
-        denoms = self.temporary("denoms", shape)
-        getattr(ops, f"{self.type_name}_fprop")(self.norm, x[0].reshape(*shape), denoms, y)
+        images = x[0].reshape(*self.shape.as_tuple())
+        getattr(ops, f"{self.type_name}_fprop")(self.norm, images, *self._stored(), y)
 
     def backward(self, ops: Ops, b: Backward) -> None:
-        grad = b.grad
-        shape = self.shape.as_tuple()
-        denoms = self.temporary("denoms", shape)
+        grad, shape = b.grad, self.shape.as_tuple()
+        images, images_grad = b.x[0].reshape(*shape), grad.buffer.reshape(*shape)
         getattr(ops, f"{self.type_name}_bprop")(
-            self.norm, b.x[0].reshape(*shape), denoms, b.dy, grad.buffer.reshape(*shape), grad.add
+            self.norm, images, *self._stored(), b.dy, images_grad, grad.add
         )
 
 
@@ -81,6 +85,19 @@ class RnormLayer(_NormLayer):
     type_name = "rnorm"
     title = "response-normalization layer"
     dimensions = 2
+
+
+class CnormLayer(_NormLayer):
+    """Divides by a power of the sum of squares of differences from the mean.
+
+    The sum is over a square of pixels, channel by channel, and each difference is that from the
+    mean of the square around its own pixel. What is divided is the input, not the difference.
+    """
+
+    type_name = "cnorm"
+    title = "contrast-normalization layer"
+    dimensions = 2
+    stored = ("diffs", "denoms")
 
 
 class CmrnormLayer(_NormLayer):

@@ -1,4 +1,4 @@
-"""Pooling layers."""
+"""Pooling over pixels (pool) and over channels (cmpool)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from convnet.plan import Buffer
 
 
 class PoolLayer(Layer):
-    """Maximum or mean over square windows of each channel."""
+    """Maximum or mean over square windows of each channel.
+
+    maxabs gives the number whose magnitude is largest, with its sign; of equal ones the last, row
+    by row.
+    """
 
     type_name = "pool"
     title = "pooling layer"
     keys = (
         NEURON_KEY,
         GPU_KEY,
-        Key("pool", Choice("max", "avg"), "maximum or mean"),
+        Key("pool", Choice("max", "maxabs", "avg"), "maximum, largest magnitude, or mean"),
         Key("channels", Int(min=1), "channels of the input images"),
         Key("sizeX", Int(min=1), "side of the window, in pixels"),
         Key("stride", Int(min=1), "distance between windows; at most sizeX"),
@@ -46,26 +50,85 @@ class PoolLayer(Layer):
             start=v["start"],
             outputs=v["outputsX"],
         )
-        self.is_max: bool = v["pool"] == "max"
+        self.kind: str = v["pool"]
         self.divide = not v["sum"]
         self.shape = Shape(*self.pool.acts_shape)
 
     @property
     def has_own_features(self) -> bool:
-        return self.is_max
+        return self.kind != "avg"
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
         images = x[0].reshape(*self.pool.images_shape)
-        if self.is_max:
-            ops.pool_max_fprop(self.pool, images, y)
-        else:
+        if self.kind == "avg":
             ops.pool_avg_fprop(self.pool, self.divide, images, y)
+        else:
+            ops.pool_max_fprop(self.pool, images, y, magnitude=self.kind == "maxabs")
 
     def backward(self, ops: Ops, b: Backward) -> None:
         grad = b.grad
         images_grad = grad.buffer.reshape(*self.pool.images_shape)
-        if self.is_max:
+        if self.kind == "avg":
+            ops.pool_avg_bprop(self.pool, self.divide, b.dy, images_grad, grad.add)
+        else:
             images = b.x[0].reshape(*self.pool.images_shape)
             ops.pool_max_bprop(self.pool, images, b.y, b.dy, images_grad, grad.add)
-        else:
-            ops.pool_avg_bprop(self.pool, self.divide, b.dy, images_grad, grad.add)
+
+
+class CmpoolLayer(Layer):
+    """Maximum over neighbouring channels, pixel by pixel."""
+
+    type_name = "cmpool"
+    title = "cross-map max-pooling layer"
+    keys = (
+        NEURON_KEY,
+        GPU_KEY,
+        Key("pool", Choice("max"), "maximum"),
+        Key("channels", Int(min=1), "channels of the input images"),
+        Key("size", Int(min=1), "channels in a window"),
+        Key("stride", Int(min=1), "distance between windows; at most size"),
+        Key("start", Int(max=0), "first channel of the first window", default=0),
+        Key("outputs", Int(min=1), "windows, that is channels put out; they must cover the input"),
+    )
+
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
+        super().__init__(spec, inputs)
+        v = spec.values
+        channels, size, start, outputs = v["channels"], v["size"], v["start"], v["outputs"]
+        images = self.images_shape(channels)
+        if size > channels:
+            raise ShapeError(f"size must be at most channels, {channels}; found size={size}")
+        if v["stride"] > size:
+            raise ShapeError(f"stride must be at most size, {size}; found stride={v['stride']}")
+        last = start + (outputs - 1) * v["stride"]
+        if last + size < channels or start + size <= 0 or last >= channels:
+            raise ShapeError(
+                f"the windows must cover all {channels} channels, and each at least one; found "
+                f"{outputs} of size {size}, the first at {start}, the last at {last}"
+            )
+        # The channels are the rows of one image, whose columns are the pixels.
+        self.pool = Pool(
+            channels=1,
+            height=channels,
+            width=images.height * images.width,
+            size=size,
+            stride=v["stride"],
+            start=start,
+            outputs=outputs,
+            tall=True,
+        )
+        self.shape = Shape(outputs, images.height, images.width)
+
+    @property
+    def has_own_features(self) -> bool:
+        return True
+
+    def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
+        g = self.pool
+        ops.pool_max_fprop(g, x[0].reshape(*g.images_shape), y.reshape(*g.acts_shape))
+
+    def backward(self, ops: Ops, b: Backward) -> None:
+        g, grad = self.pool, b.grad
+        images, images_grad = (a.reshape(*g.images_shape) for a in (b.x[0], grad.buffer))
+        acts, acts_grad = (a.reshape(*g.acts_shape) for a in (b.y, b.dy))
+        ops.pool_max_bprop(g, images, acts, acts_grad, images_grad, grad.add)

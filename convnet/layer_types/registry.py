@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convnet.layer_types.base import Layer
+from convnet.layer_types.colors import Rgb2LabLayer, Rgb2YuvLayer
 from convnet.layer_types.conv import CccpLayer, ConvLayer, LocalLayer
 from convnet.layer_types.cost import LogregCost, SoftmaxLayer, Sum2Cost
 from convnet.layer_types.cost_entropy import BceCost, CeCost, CrossentCost, DceCost
@@ -25,8 +26,16 @@ from convnet.layer_types.fc_variants import (
     FcdropoLayer,
     SfcLayer,
 )
-from convnet.layer_types.norm import CmrnormLayer, RnormLayer
-from convnet.layer_types.pool import PoolLayer
+from convnet.layer_types.images import (
+    BlurLayer,
+    CropLayer,
+    HrefLayer,
+    NailbedLayer,
+    ResizeLayer,
+    RscaleLayer,
+)
+from convnet.layer_types.norm import CmrnormLayer, CnormLayer, RnormLayer
+from convnet.layer_types.pool import CmpoolLayer, PoolLayer
 from convnet.layer_types.weights import FcLayer
 
 LAYER_TYPES: dict[str, type[Layer]] = {
@@ -43,8 +52,18 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         FcdropcLayer,
         FcdropcfLayer,
         PoolLayer,
+        CmpoolLayer,
         RnormLayer,
+        CnormLayer,
         CmrnormLayer,
+        NailbedLayer,
+        BlurLayer,
+        ResizeLayer,
+        CropLayer,
+        HrefLayer,
+        RscaleLayer,
+        Rgb2YuvLayer,
+        Rgb2LabLayer,
         NeuronLayer,
         EltsumLayer,
         EltmaxLayer,

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from convnet.config.keys import Float, Ignored, Int, Key, Names, Rate
+from convnet.config.keys import Float, Ignored, Int, Key, Names, Rate, Text
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
@@ -38,6 +38,18 @@ class WeightLayer(Layer):
         ),
         Key("initB", Float(), "initial value of the biases", default=0.0),
         Key(
+            "initWFunc",
+            Text(),
+            "module.function(a,b) that makes the initial weights, instead of initW",
+            default="",
+        ),
+        Key(
+            "initBFunc",
+            Text(),
+            "module.function(a,b) that makes the initial biases, instead of initB",
+            default="",
+        ),
+        Key(
             "weightSource",
             Names(),
             "matrices to share instead of owning: src[i] is matrix i of the earlier layer src, "
@@ -55,6 +67,22 @@ class WeightLayer(Layer):
             default=0.0,
             file="parameters",
             per_input=True,
+        ),
+        Key(
+            "wball",
+            Float(min=0),
+            "if > 0: after each update the norm of every column is this; in local layers at most "
+            "this",
+            default=0.0,
+            file="parameters",
+            per_input=True,
+        ),
+        Key(
+            "updatePeriod",
+            Int(min=0),
+            "passes between two updates, 0: as few as possible; see docs/devices.md",
+            default=0,
+            file="parameters",
         ),
         Key("superEps", Ignored(), "without effect", default=None, file="parameters"),
         Key("superMom", Ignored(), "without effect", default=None, file="parameters"),
@@ -103,6 +131,9 @@ class WeightLayer(Layer):
                     rate=v["epsW"][i] if v["epsW"] else None,
                     momentum=v["momW"][i] if v["momW"] else 0.0,
                     decay=v["wc"][i],
+                    period=v["updatePeriod"],
+                    bounds=self.bounds(i),
+                    function=v["initWFunc"],
                 )
             )
         self.biases = Parameter(
@@ -112,7 +143,14 @@ class WeightLayer(Layer):
             init_value=v["initB"],
             rate=v["epsB"],
             momentum=v["momB"] or 0.0,
+            period=v["updatePeriod"],
+            function=v["initBFunc"],
         )
+
+    def bounds(self, i: int) -> list[tuple[int, float, float, bool]]:
+        """What Ops.bound_columns is told after each update of weight matrix i."""
+        wball: float = self.values["wball"][i]
+        return [(1, wball, wball, False)] if wball > 0 else []
 
     def _shared(self, source: str, shape: tuple[int, int]) -> Parameter:
         match = _SOURCE.match(source)
@@ -148,12 +186,10 @@ class WeightLayer(Layer):
 
     def backward(self, ops: Ops, b: Backward) -> None:
         if self.biases.is_trained(b.mode):
-            ops.bias_grad(b.dy, self.biases.gradient)
-            b.gradients.add(self.biases)
+            ops.bias_grad(b.dy, self.biases.gradient, add=b.adds_to(self.biases))
         for i, weights in enumerate(self.weights):
             if weights.is_trained(b.mode):
-                self.wgrad(ops, i, b.x[i], b.dy, weights.gradient, add=weights in b.gradients)
-                b.gradients.add(weights)
+                self.wgrad(ops, i, b.x[i], b.dy, weights.gradient, add=b.adds_to(weights))
             grad = b.dx[i]
             if grad is not None:
                 self.dgrad(ops, i, weights.value, b.dy, grad)

@@ -29,13 +29,14 @@ from convnet.ops.roles import Array, In, InOut, Out, RandomKey
 from convnet.ops.spec.convolution import ConvolutionOps
 from convnet.ops.spec.costs import CostOps
 from convnet.ops.spec.elementwise import ElementwiseOps
+from convnet.ops.spec.images import ImageOps
 from convnet.ops.spec.random import RandomOps
 from convnet.ops.spec.windows import WindowOps
 
 __all__ = ["IN_PLACE", "Array", "In", "InOut", "Ops", "Out", "RandomKey"]
 
 
-class Ops(ConvolutionOps, WindowOps, ElementwiseOps, RandomOps, CostOps):
+class Ops(ConvolutionOps, WindowOps, ImageOps, ElementwiseOps, RandomOps, CostOps):
     """One backend. `dtype` is the type of all its arrays.
 
     The families of operations are in convnet/ops/spec/; memory and learning are here.
@@ -65,10 +66,22 @@ class Ops(ConvolutionOps, WindowOps, ElementwiseOps, RandomOps, CostOps):
         momentum: float,
         rate: float,
         decay: float,
-        cases: int,
+        cases: float,
     ) -> None:
         """increments = momentum*increments - rate/cases*gradients - decay*rate*weights;
         weights += increments. Any shape. cuda-convnet's rule: the decay takes part in momentum.
+        """
+
+    @abstractmethod
+    def bound_columns(
+        self, weights: InOut, modules: int, low: float, high: float, centred: bool
+    ) -> None:
+        """Scales columns so that their norms lie between `low` and `high`.
+
+        `weights` is taken as (modules, rows, F); each column (module, :, f) has the norm
+        |w|, or |w - mean(w)| / rows if `centred`. Columns of norm 0 stay as they are.
+        cuda-convnet2's wball is low = high = wball, in a local layer low = 0; its wcNormMin and
+        wcNormMax are centred bounds.
         """
 
 
@@ -80,5 +93,7 @@ IN_PLACE = {
     "eltmax": ("first", "acts"),
     "dropout": ("inputs", "acts"),
     "noisy_neuron_fprop": ("inputs", "acts"),
+    "lab_curve_fprop": ("inputs", "acts"),
+    "lab_curve_bprop": ("acts_grad", "inputs_grad"),
     "softmax_fprop": ("inputs", "acts"),
 }

@@ -24,6 +24,7 @@ from convnet.train.testing import (
     check_batch,
     check_feature_layer,
     logreg_costs,
+    output_cost,
     test_only,
     write_features,
 )
@@ -60,6 +61,8 @@ def start(given: dict[str, Any]) -> None:
         net.keep(options.write_features)
         write_features(session)
         return
+    if options.test_out:
+        output_cost(session)
     if session.test_data.num_views > 1 and not logreg_costs(net.graph):
         raise OptionError("--multiview-test needs a cost.logreg layer; the net has none")
     if options.test_only:

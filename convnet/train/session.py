@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convnet import report, resources
-from convnet.api import make_ops, read_graph, restore
+from convnet.api import make_ops, new_net, read_graph, restore
 from convnet.checkpoint import (
     Checkpoint,
     TrainingState,
@@ -23,7 +23,8 @@ from convnet.checkpoint import (
 from convnet.config.reader import Source, read_sections
 from convnet.errors import CheckpointError, NonFiniteError, OptionError, Problems
 from convnet.net import REMEDY, Net
-from convnet.options import Options, merge, option_name, require
+from convnet.options import FIELDS, Options, merge, option_name, require
+from convnet.transform import transform
 from data_providers import registry
 from data_providers.base import DataProvider, ProviderOptions
 
@@ -76,7 +77,10 @@ class Session:
             options=self.options.as_dict(),
             state=self.state,
         )
-        return save_checkpoint(self.directory, checkpoint, self.options.keep)
+        options = self.options
+        return save_checkpoint(
+            self.directory, checkpoint, options.keep, options.max_filesize * 2**20
+        )
 
 
 def open_session(given: dict[str, Any]) -> Session:
@@ -116,6 +120,7 @@ def open_session(given: dict[str, Any]) -> Session:
         net = restore(
             checkpoint,
             batch_size=options.mini,
+            conserve_mem=options.conserve_mem,
             name=name,
             data_shapes=shapes,
             problems=problems,
@@ -128,10 +133,39 @@ def open_session(given: dict[str, Any]) -> Session:
         graph = read_graph(
             definition, parameters, shapes, lenient=options.lenient, problems=problems
         )
-        net = Net(graph, make_ops(), batch_size=options.mini, seed=options.seed)
+        net = new_net(
+            graph,
+            make_ops(),
+            batch_size=options.mini,
+            seed=options.seed,
+            conserve_mem=options.conserve_mem,
+            init_modules=options.init_modules,
+        )
         state = TrainingState()
+    if options.conv_to_local or options.unshare_weights:
+        definition, weights = transform(
+            definition,
+            net.graph,
+            net.state(),
+            conv_to_local=options.conv_to_local,
+            unshare=options.unshare_weights,
+        )
+        graph = read_graph(
+            definition, parameters, shapes, lenient=options.lenient, problems=problems
+        )
+        net = Net(
+            graph,
+            make_ops(),
+            batch_size=options.mini,
+            seed=options.seed,
+            conserve_mem=options.conserve_mem,
+        )
+        net.load_state(weights)
     if training:
         require_cost(net)
+    for name in given:
+        if note := FIELDS[name].metadata["note"]:
+            problems.warn("", f"{option_name(name)}: {note}")
     return Session(
         options,
         net,

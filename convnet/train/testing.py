@@ -77,7 +77,7 @@ def test_batch(session: Session, number: int, matrices: Matrices) -> tuple[Sums,
     """The sums of all costs over a test batch, and its number of images.
 
     With several views per image the predictions are averaged first, and only cost.logreg is
-    computed.
+    computed. With --test-out the predictions are written.
 
     Raises:
         NonFiniteError: naming the batch and the first layer with a NaN or infinity.
@@ -86,12 +86,23 @@ def test_batch(session: Session, number: int, matrices: Matrices) -> tuple[Sums,
     cases = matrices[0].shape[1] // views
     by_view = [[m[:, view * cases : (view + 1) * cases] for m in matrices] for view in range(views)]
     sums: Sums = {}
+    wanted = output_cost(session) if session.options.test_out else None
+    predictions = []
     try:
         for parts in zip(*(minibatches(view, net) for view in by_view), strict=True):
-            costs = _average_costs(net, parts) if views > 1 else net.finite_costs(parts[0])
+            if views > 1:
+                means = mean_predictions(net, parts)
+                costs = {c.name: net.cost_values(c, parts[0], means[c]) for c in means}
+            else:
+                costs = net.finite_costs(parts[0])
+                means = _predictions(net) if wanted else {}
             add_costs(sums, reported(net, costs))
+            if wanted:
+                predictions.append(means[wanted].reshape(-1, parts[0][0].shape[1]))
     except NonFiniteError as error:
         raise NonFiniteError(f"test batch {number}: {error}") from None
+    if wanted:
+        _write_predictions(session, number, np.concatenate(predictions, axis=1).T)
     return sums, cases
 
 
@@ -99,18 +110,57 @@ def logreg_costs(graph: Graph) -> list[LogregCost]:
     return [layer for layer in graph.values() if isinstance(layer, LogregCost)]
 
 
-def _average_costs(net: Net, views: Sequence[Matrices]) -> Costs:
-    """The cost.logreg values of the mean prediction over views of the same images."""
-    costs = logreg_costs(net.graph)
-    means: list[np.ndarray] = [np.zeros(()) for _ in costs]
+def _predictions(net: Net) -> dict[LogregCost, np.ndarray]:
+    """What the net predicted in its last pass, by cost."""
+    return {cost: net.activity(cost.inputs[1].name) for cost in logreg_costs(net.graph)}
+
+
+def mean_predictions(net: Net, views: Sequence[Matrices]) -> dict[LogregCost, np.ndarray]:
+    """The predictions averaged over views of the same images, by cost."""
+    means: dict[LogregCost, np.ndarray] = {}
     for view in views:
         net.finite_costs(view)
-        for i, cost in enumerate(costs):
-            means[i] = means[i] + net.activity(cost.inputs[1].name) / len(views)
-    return {
-        cost.name: net.cost_values(cost, views[0], mean)
-        for cost, mean in zip(costs, means, strict=True)
-    }
+        for cost, predictions in _predictions(net).items():
+            means[cost] = means.get(cost, 0) + predictions / len(views)
+    return means
+
+
+def output_cost(session: Session) -> LogregCost:
+    """The cost whose predictions --test-out writes: that of --logreg-name, or the only one.
+
+    Raises:
+        OptionError: there is no such cost, or there are several.
+    """
+    costs = {cost.name: cost for cost in logreg_costs(session.net.graph)}
+    name = session.options.logreg_name
+    if not name and len(costs) == 1:
+        (name,) = costs
+    if name not in costs:
+        known = ", ".join(costs) or "none"
+        raise OptionError(
+            f"--test-out writes the predictions of one cost.logreg layer, named by --logreg-name; "
+            f"the net has {known}, found '{name}'"
+        )
+    return costs[name]
+
+
+def _write_predictions(session: Session, number: int, predictions: np.ndarray) -> None:
+    """test_preds_<number>: float32 (images, classes).
+
+    Raises:
+        ConvnetError: the file cannot be written.
+    """
+    options = session.options
+    values = np.ascontiguousarray(predictions, np.float32)
+    path = Path(options.test_out) / f"test_preds_{number}"
+    if options.feature_format == "npz":
+        path = path.with_name(f"{path.name}.npz")
+        content = BytesIO()
+        np.savez(content, predictions=values)
+        _write(path, content.getvalue(), "predictions")
+    else:
+        note = f"generated from {options.load_file}"
+        _write(path, _python2_pickle({"data": values, "note": note}), "predictions")
 
 
 def test_batches(session: Session, numbers: Sequence[int], *, verbose: bool) -> tuple[Sums, int]:
@@ -137,7 +187,8 @@ def test_only(session: Session) -> None:
     """Tests on the whole test range and prints the results of each batch and of all."""
     sums, total = test_batches(session, session.options.test_range, verbose=True)
     statistics = report.weight_statistics(session.net.state(), session.net.graph)
-    report.print_test(session.cost_text(sums, total), weights=statistics)
+    saved = str(session.save()) if session.options.force_save else ""
+    report.print_test(session.cost_text(sums, total), weights=statistics, saved=saved)
 
 
 def write_features(session: Session) -> None:
@@ -193,11 +244,11 @@ def _python2_pickle(content: dict[str, Any]) -> bytes:
     return pickle.dumps(content, protocol=2).replace(new, old)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, what: str = "features") -> None:
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise ConvnetError(f"{path}: cannot write the features: {error.strerror}") from None
+        raise ConvnetError(f"{path}: cannot write the {what}: {error.strerror}") from None
 
 
 def check_feature_layer(graph: Graph, name: str) -> None:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 
 from convnet import report
@@ -132,7 +133,7 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
     for index, part in enumerate(minibatches(matrices, net)):
         if index < state.minibatch:
             continue
-        step = Clock(clock.seed, clock.epoch, clock.batch, index, clock.progress)
+        step = replace(clock, minibatch=index, steps=state.steps)
         try:
             add_costs(state.partial, reported(net, net.train_step(part, step)))
         except NonFiniteError as error:
@@ -140,6 +141,7 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
                 f"batch {clock.epoch}.{clock.batch}, minibatch {index}: {error}"
             ) from None
         state.minibatch = index + 1
+        state.steps += 1
         if stop:
             return False
     state.train_outputs.append((state.partial, cases))

@@ -31,6 +31,13 @@ def test_the_range_must_exist():
         make([9], test=True)
 
 
+def test_plottable_images_are_scaled_together():
+    images = np.array([[-1, 3], [0, 1]], np.float32)
+    shown = make().plottable(images)
+    assert shown.tolist() == [[[[0], [0.25]]], [[[1], [0.5]]]]
+    assert not make().plottable(np.full((2, 3), 7, np.float32)).any()
+
+
 def test_the_range_must_not_be_empty():
     with pytest.raises(DataError, match="the test range is empty; name at least one batch"):
         make([], test=True)

@@ -57,6 +57,19 @@ def test_scalar_mean_replaces_the_mean_image(data):
     np.testing.assert_array_equal(matrix, batches[0].pixels.astype(np.float32) - 100)
 
 
+@pytest.mark.parametrize("options", [{}, {"scalar_mean": 100.0}, {"inner_size": INNER}])
+def test_plottable_images_are_the_pixels_of_the_file(data, options):
+    folder, batches = data
+    source = provider(folder, test=True, **options)
+    shown = source.plottable(source.load(1, 1)[0])
+    _, height, width = source.shapes[0]
+    y, x = (SHAPE[1] - height) // 2, (SHAPE[2] - width) // 2
+    pixels = batches[0].pixels.reshape(*SHAPE, -1)[:, y : y + height, x : x + width]
+    np.testing.assert_allclose(shown, pixels.transpose(3, 1, 2, 0) / 255, atol=1e-6)
+    assert shown.min() >= 0
+    assert shown.max() <= 1
+
+
 def test_test_images_are_cropped_at_the_centre(data):
     folder, batches = data
     source = provider(folder, test=True, batch_range=(3,), inner_size=INNER)

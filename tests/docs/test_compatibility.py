@@ -29,10 +29,6 @@ def test_missing_layer_types():
     assert not set(missing("Layer types")) & LAYER_TYPES.keys()
 
 
-def test_missing_keys():
-    assert not set(missing("Keys")) & KEYS.keys()
-
-
 def test_missing_options():
     assert not set(missing("Options")) & OPTIONS
 
@@ -47,7 +43,7 @@ def test_missing_neurons():
             parse_neuron(name)
 
 
-@pytest.mark.parametrize("key", ["partialSum", "sumWidth", "gpu", "superEps", "superMom"])
+@pytest.mark.parametrize("key", ["partialSum", "sumWidth", "superEps", "superMom"])
 def test_keys_that_do_nothing(key):
     assert isinstance(KEYS[key].kind, Ignored)
 

@@ -57,5 +57,5 @@ def test_no_gpu_backend_is_said_where_readers_begin():
 
 def test_plan_shares_memory_as_the_architecture_page_says():
     recording = record(mnist_graph(), TRAIN, 128)
-    owner, gradients = recording.program.owner, recording.gradients
-    assert owner(gradients["fc128"].storage) is owner(gradients["drop"].storage)
+    fc128, drop = (recording.gradients[name][0].storage for name in ("fc128", "drop"))
+    assert recording.program.owner(fc128) is recording.program.owner(drop)

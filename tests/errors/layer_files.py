@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from tests.errors import DEF, PARAMS, command, edited, option
+from tests.errors import DEF, PARAMS, Mistake, command, edited, option
 
 SEE = "; see --help"
+
+
+def new_layer(keys: str, says: str, remedy: str) -> Mistake:
+    """A layer between `drop`, which has 3 channels of 5x5 pixels, and `fc`."""
+    lines = keys.replace(", ", "\n")
+    return Mistake(
+        f"layers.cfg: a layer `{keys}` above `drop`, 5x5 pixels of 3 channels",
+        f"layers.cfg:23: Layer 'new': {says}",
+        remedy,
+        edit=(
+            DEF,
+            "[fc]\ntype = fc\ninputs = drop\n",
+            f"[new]\ninputs = drop\n{lines}\n\n[fc]\ntype = fc\ninputs = new\n",
+        ),
+    )
+
 
 LAYER_FILES = [
     option(
@@ -111,6 +127,32 @@ LAYER_FILES = [
         "layers.cfg:9: Layer 'conv': filterSize must be at most the padded image's height, "
         "5 + 2*1; found filterSize=13",
         "a smaller filter or more padding",
+    ),
+    new_layer(
+        "type = pool, pool = maxabs, channels = 3, sizeX = 2, stride = 3",
+        "stride must be at most sizeX, 2; found stride=3",
+        "a larger window or a smaller stride",
+    ),
+    new_layer(
+        "type = cmpool, pool = max, channels = 3, size = 2, stride = 2, outputs = 1",
+        "the windows must cover all 3 channels, and each at least one; found 1 of size 2, the "
+        "first at 0, the last at 0",
+        "more `outputs`, or larger windows",
+    ),
+    new_layer(
+        "type = blur, channels = 3, filterSize = 7, stdev = 2",
+        "filterSize must be at most the image's shorter side, 5; found filterSize=7",
+        "a smaller filter",
+    ),
+    new_layer(
+        "type = crop, channels = 3, startX = 1, sizeX = 5",
+        "startY + sizeX must be at most the image's height, 5; found startY=1, sizeX=5",
+        "a square inside the image",
+    ),
+    new_layer(
+        "type = rscale, channels = 3, maxScale = 1.25, tgtSize = 6",
+        "tgtSize must be between 4, the image's side divided by maxScale, and 5; found tgtSize=6",
+        "correct the value",
     ),
     edited(
         DEF,

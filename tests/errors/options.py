@@ -35,7 +35,7 @@ OPTIONS = [
     option("unknown option --momentum" + SEE, "leave it out", momentum=0.9),
     option(
         "ambiguous option: --test=5 could match --test-range, --test-freq, --test-one, "
-        "--test-only" + SEE,
+        "--test-only, --test-out" + SEE,
         "write more of the name",
         test=5,
     ),

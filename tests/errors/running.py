@@ -49,12 +49,6 @@ def cut_cost() -> None:
     Path(DEF).write_text(Path(DEF).read_text().partition("[logprob]")[0])
 
 
-def without_cost(tensors: dict, header: dict) -> None:
-    text = header["definition"]["text"]
-    header["definition"]["text"] = text.partition("[logprob]")[0]
-    header["options"]["lenient"] = True
-
-
 def fill_the_disk() -> None:
     """The log fits, the checkpoint does not. The test lifts the limit again."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -255,22 +249,5 @@ PRODUCTS = [
         "--load-file=good --check-grads=1",
         "--check-grads checks initial weights: leave out --load-file",
         "give the layer files instead",
-    ),
-    command(
-        "show --load-file=good --out=run.jpg",
-        "run.jpg: a picture must end in one of .png, .svg, .pdf",
-        "one of those",
-    ),
-    command(
-        "show --load-file=good --out=run.png",
-        "good: the net has no cost layer, so there is no curve",
-        "name a run that was trained",
-        "the cost was taken out of it",
-        rewrite(without_cost),
-    ),
-    command(
-        "show --load-file=good --out=layers.cfg/run.png",
-        "layers.cfg/run.png: cannot write the picture: Not a directory",
-        "another directory",
     ),
 ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.helpers import assert_gradients, between, layer, layer_errors, make_net
+from tests.helpers import assert_gradients, between, layer, layer_errors, make_batch, make_net
 
 
 def pool(inputs: str = "below", **keys: Any) -> str:
@@ -30,7 +31,11 @@ def pool(inputs: str = "below", **keys: Any) -> str:
         ({"neuron": "logistic"}, (4, 2, 3)),
     ],
 )
-@pytest.mark.parametrize("kind", [{"pool": "max"}, {"pool": "avg"}, {"pool": "avg", "sum": "true"}])
+@pytest.mark.parametrize(
+    "kind",
+    [{"pool": "max"}, {"pool": "maxabs"}, {"pool": "avg"}, {"pool": "avg", "sum": "true"}],
+    ids=str,
+)
 def test_shapes_and_gradients(
     kind: dict[str, str], keys: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
@@ -39,7 +44,7 @@ def test_shapes_and_gradients(
     assert_gradients(net)
 
 
-@pytest.mark.parametrize("kind", ["max", "avg"])
+@pytest.mark.parametrize("kind", ["max", "maxabs", "avg"])
 def test_numbers_as_square_images_and_a_second_user(kind: str) -> None:
     flat = layer("flat", "fc", "below", outputs=2 * 4 * 4, initW=0.2)
     top = pool("flat", pool=kind, channels=2)
@@ -78,3 +83,72 @@ def test_numbers_as_square_images_and_a_second_user(kind: str) -> None:
 )
 def test_mistakes(keys: dict[str, Any], text: str) -> None:
     assert layer_errors(between(pool(**{"pool": "max"} | keys))) == [text]
+
+
+# --- over channels ------------------------------------------------------------------------------
+
+
+def cmpool(inputs: str = "below", **keys: Any) -> str:
+    """Of 4 channels two windows of 2, side by side, unless `keys` say otherwise."""
+    usual = {"pool": "max", "channels": 4, "size": 2, "stride": 2, "outputs": 2}
+    return layer("top", "cmpool", inputs, **usual | keys)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"size": 3, "stride": 1},
+        {"start": -1, "outputs": 3},
+        {"size": 4, "stride": 3, "start": -2, "neuron": "logistic"},
+        {"size": 4, "outputs": 1},
+        {"size": 1, "stride": 1, "outputs": 4},
+    ],
+)
+def test_shapes_and_gradients_over_channels(keys: dict[str, Any]) -> None:
+    net = make_net(between(cmpool(**keys) + layer("also", "cost.sum2", "below")))
+    assert net.graph["top"].shape.as_tuple() == (keys.get("outputs", 2), 5, 7)
+    assert_gradients(net)
+
+
+def test_values_over_channels() -> None:
+    net = make_net(between(cmpool(start=-1, outputs=3)), keep=["below", "top"])
+    net.forward(make_batch())
+    x = net.activity("below")
+    expected = [x[0], np.maximum(x[1], x[2]), x[3]]
+    np.testing.assert_array_equal(net.activity("top"), expected)
+
+
+def test_one_channel_of_numbers() -> None:
+    flat = layer("flat", "fc", "below", outputs=9, initW=0.2)
+    net = make_net(between(flat + cmpool("flat", channels=1, size=1, stride=1, outputs=1)))
+    assert net.graph["top"].shape.as_tuple() == (1, 3, 3)
+    assert_gradients(net)
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({"size": 5}, "size must be at most channels, 4; found size=5"),
+        ({"stride": 3}, "stride must be at most size, 2; found stride=3"),
+        (
+            {"outputs": 1},
+            "the windows must cover all 4 channels, and each at least one; found 1 of size 2, "
+            "the first at 0, the last at 0",
+        ),
+        (
+            {"outputs": 3},
+            "the windows must cover all 4 channels, and each at least one; found 3 of size 2, "
+            "the first at 0, the last at 4",
+        ),
+        (
+            {"outputs": 4, "start": -2},
+            "the windows must cover all 4 channels, and each at least one; found 4 of size 2, "
+            "the first at -2, the last at 4",
+        ),
+        ({"start": 1}, "parameter 'start' is '1': expected an integer <= 0"),
+        ({"pool": "avg"}, "parameter 'pool' is 'avg': expected one of max"),
+    ],
+)
+def test_mistakes_over_channels(keys: dict[str, Any], text: str) -> None:
+    assert layer_errors(between(cmpool(**keys))) == [text]

@@ -161,6 +161,14 @@ def test_filter_conns_are_numbers() -> None:
     assert "expected a comma-separated list of integers >= 0" in error
 
 
+def test_functions_that_draw_are_refused() -> None:
+    error = config_error(between(WIDE + sparse(initCFunc="module.draw(1)")))
+    assert error.endswith(
+        "parameter 'initCFunc' is 'module.draw(1)': expected filterConns with what the function "
+        "returns"
+    )
+
+
 # --- cccp ---------------------------------------------------------------------------------------
 
 

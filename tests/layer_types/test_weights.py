@@ -219,3 +219,59 @@ def test_weight_decay_is_zero_if_not_given() -> None:
 def test_momentum_must_not_be_negative() -> None:
     text = config_error(between(fc()), "[top]\nmomW=-0.5\n")
     assert text.endswith("Layer 'top': parameter 'momW' is '-0.5': expected a finite number >= 0")
+
+
+# --- bounds of the norms ------------------------------------------------------------------------
+
+
+def columns_after_training(text: str, extra: str, name: str = "top.weights.0") -> np.ndarray:
+    """Norms (modules, F) of the columns of a matrix after two minibatches."""
+    net = make_net(between(text), extra)
+    for seed in range(2):
+        net.train_step(make_batch(seed=seed))
+    weights = net.get_weights(name)
+    modules = net.graph["top"].shape.height * net.graph["top"].shape.width if "local" in text else 1
+    return np.linalg.norm(weights.reshape(modules, -1, weights.shape[1]), axis=1)
+
+
+WINDOW = {"channels": 4, "filters": 3, "filterSize": 3, "initW": 0.3}
+
+
+@pytest.mark.parametrize(
+    "text", [fc(), layer("top", "conv", "below", **WINDOW)], ids=["fc", "conv"]
+)
+def test_wball_is_the_norm_of_every_column(text: str) -> None:
+    norms = columns_after_training(text, "[top]\nwball=0.5\n")
+    np.testing.assert_allclose(norms, 0.5, rtol=1e-12)
+
+
+def test_wball_of_local_layers_is_an_upper_bound() -> None:
+    text = layer("top", "local", "below", **WINDOW)
+    free, bound = (columns_after_training(text, f"[top]\nwball={b}\n") for b in (0, 1.8))
+    assert free.max() > 1.8 > free.min()
+    assert bound.max() <= 1.8 + 1e-12
+    assert bound.min() < 1.7
+
+
+def test_norms_of_centred_filters() -> None:
+    text = layer("top", "conv", "below", **WINDOW)
+    net = make_net(between(text), "[top]\nwcNormMin=0.02\nwcNormMax=0.03\n")
+    net.train_step(make_batch())
+    weights = net.get_weights("top.weights.0")
+    norms = np.linalg.norm(weights - weights.mean(axis=0), axis=0) / len(weights)
+    assert (norms >= 0.02 - 1e-12).all()
+    assert (norms <= 0.03 + 1e-12).all()
+
+
+def test_bounds_are_per_input_and_not_for_frozen_matrices() -> None:
+    net = make_net(between(fc(inputs="below,data")), "[top]\nwball=0,0.5\nepsW=0.1,0\n")
+    before = net.get_weights("top.weights.1")
+    net.train_step(make_batch())
+    np.testing.assert_array_equal(net.get_weights("top.weights.1"), before)
+
+
+def test_bounds_that_exclude_each_other() -> None:
+    text = between(layer("top", "conv", "below", **WINDOW))
+    assert layer_errors(text, "[top]\nwcNormMin=2\nwcNormMax=1\n") == [
+        "wcNormMin must be at most wcNormMax; found wcNormMin=2, wcNormMax=1"
+    ]

@@ -143,3 +143,38 @@ def test_copy_rows(
         add=add,
     )
     assert_close(ops, got["target"], expected.reshape(target_shape), "copy_rows")
+
+
+@pytest.mark.parametrize(
+    ("source_shape", "source_case", "target_shape", "target_case", "cases"),
+    [
+        ((3, 7), 2, (3, 9), 4, 5),
+        ((3, 1), 0, (3, 1), 0, 1),
+        ((2, 3, 2, 40), 33, (12, 7), 0, 7),
+        ((5, 4), 1, (5, 4), 2, 0),
+    ],
+)
+def test_copy_cases(
+    ops: Ops,
+    source_shape: tuple[int, ...],
+    source_case: int,
+    target_shape: tuple[int, ...],
+    target_case: int,
+    cases: int,
+) -> None:
+    rng = np.random.default_rng(6)
+    source, target = numbers(rng, *source_shape), numbers(rng, *target_shape)
+    expected = target.copy().reshape(-1, target_shape[-1])
+    for case in range(cases):
+        column = source.reshape(-1, source_shape[-1])[:, source_case + case]
+        expected[:, target_case + case] = column
+    got = apply(
+        ops,
+        "copy_cases",
+        source=source,
+        source_case=source_case,
+        target=target,
+        target_case=target_case,
+        cases=cases,
+    )
+    assert_close(ops, got["target"], expected.reshape(target_shape), "copy_cases")

@@ -15,6 +15,7 @@ from convnet.geometry import Norm, Pool, Window
 from convnet.neurons import IDENT, Neuron
 from convnet.ops.base import RandomKey
 from convnet.ops.reference import ReferenceOps
+from convnet.resampling import Resampling, bilinear, gaussian
 from tests.ops.check import apply
 from tests.ops.gradients import check_gradient
 from tests.ops.neuron_examples import NEURONS, POSITIVE
@@ -129,6 +130,47 @@ def test_response_normalisation(kind: str, norm: Norm, shape: tuple[int, ...]) -
     gradient = run(f"{kind}_bprop", "images_grad", shape, norm=norm, **arguments)
     check_gradient(
         lambda images: forward(images)["acts"], {"images": images}, acts_grad, {"images": gradient}
+    )
+
+
+@pytest.mark.parametrize("norm", [Norm(3, 0.5, 0.75), Norm(4, 0.25, 0.5, 2.0)])
+def test_contrast_normalisation(norm: Norm) -> None:
+    shape = (2, 5, 4, 3)
+    images, acts_grad = draw(shape, shape)
+    outputs = {"diffs": shape, "denoms": shape, "acts": shape}
+
+    def forward(images: np.ndarray) -> dict[str, np.ndarray]:
+        return apply(OPS, "cnorm_fprop", norm=norm, images=images, **outputs)
+
+    stored = {name: forward(images)[name] for name in ("diffs", "denoms")}
+    arguments = {"norm": norm, "images": images, **stored, "acts_grad": acts_grad}
+    gradient = run("cnorm_bprop", "images_grad", shape, **arguments)
+    check_gradient(
+        lambda images: forward(images)["acts"], {"images": images}, acts_grad, {"images": gradient}
+    )
+
+
+def test_resampling() -> None:
+    g = Resampling(2, bilinear(5, 3, 1.6), gaussian(4, 3, 0.8))
+    images, acts_grad = draw((*g.images_shape, 3), (*g.acts_shape, 3))
+    gradient = run("resample_bprop", "images_grad", images.shape, g=g, acts_grad=acts_grad)
+    check_gradient(
+        lambda images: run("resample_fprop", "acts", acts_grad.shape, g=g, images=images),
+        {"images": images},
+        acts_grad,
+        {"images": gradient},
+    )
+
+
+def test_lab_curve() -> None:
+    inputs, acts_grad = draw((5, 3), (5, 3))
+    arguments = {"inputs": inputs, "acts_grad": acts_grad}
+    gradient = run("lab_curve_bprop", "inputs_grad", inputs.shape, **arguments)
+    check_gradient(
+        lambda inputs: run("lab_curve_fprop", "acts", (5, 3), offset=0.5, inputs=inputs),
+        {"inputs": inputs},
+        acts_grad,
+        {"inputs": gradient},
     )
 
 

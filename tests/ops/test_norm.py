@@ -1,4 +1,4 @@
-"""Response normalisation over pixels (rnorm) and over channels (cmrnorm)."""
+"""Normalisation over pixels (rnorm, cnorm) and over channels (cmrnorm)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from convnet.geometry import Norm
 from convnet.ops.base import Ops
-from tests import reference
+from tests import reference, reference_images
 from tests.ops.check import apply, assert_close, check, numbers
 
 # Operation, norm, shape of the images.
@@ -50,5 +50,43 @@ def test_bprop(ops: Ops, case: str) -> None:
         norm=norm,
         images=images,
         denoms=denoms,
+        acts_grad=acts_grad,
+    )
+
+
+CONTRAST = {
+    "smallest": (Norm(1, 1.0, 1.0), (1, 1, 1, 1)),
+    "odd size": (Norm(3, 0.5, 0.75), (2, 4, 5, 7)),
+    "even size": (Norm(4, 0.25, 0.5, 2.0), (3, 5, 4, 33)),
+    "as large as the image": (Norm(5, 0.1, 1.25), (1, 5, 5, 16)),
+    "larger than a tile": (Norm(2, 0.3, 0.75), (9, 2, 3, 130)),
+}
+every_contrast = pytest.mark.parametrize("case", CONTRAST)
+
+
+@every_contrast
+def test_contrast_fprop(ops: Ops, case: str) -> None:
+    norm, shape = CONTRAST[case]
+    images = numbers(np.random.default_rng(1), *shape)
+    outputs = {"diffs": shape, "denoms": shape, "acts": shape}
+    got = apply(ops, "cnorm_fprop", norm=norm, images=images, **outputs)
+    assert_close(ops, got["diffs"], reference_images.cnorm_diffs(norm, images), "diffs")
+    assert_close(ops, got["denoms"], reference_images.cnorm_denoms(norm, images), "denoms")
+    assert_close(ops, got["acts"], reference_images.cnorm_fprop(norm, images), "acts")
+
+
+@every_contrast
+def test_contrast_bprop(ops: Ops, case: str) -> None:
+    norm, shape = CONTRAST[case]
+    rng = np.random.default_rng(2)
+    images, acts_grad = numbers(rng, *shape), numbers(rng, *shape)
+    check(
+        ops,
+        "cnorm_bprop",
+        reference_images.cnorm_bprop(norm, images, acts_grad),
+        norm=norm,
+        images=images,
+        diffs=reference_images.cnorm_diffs(norm, images),
+        denoms=reference_images.cnorm_denoms(norm, images),
         acts_grad=acts_grad,
     )

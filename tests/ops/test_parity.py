@@ -11,11 +11,16 @@ import pytest
 from convnet.geometry import Norm, Pool, Window
 from convnet.neurons import Neuron
 from convnet.ops.base import IN_PLACE, In, InOut, Ops, Out, RandomKey
+from convnet.ops.spec.images import ChannelMatrix
+from convnet.resampling import Resampling
 
 OPERATIONS = sorted(Ops.__abstractmethods__)
 MEMORY = {"empty", "upload", "download"}
 ARRAYS = (In, In | None, Out, InOut)
-NOT_ARRAYS = (Window, Pool, Norm, Neuron, RandomKey, int, float, bool)
+NOT_ARRAYS = (
+    *(Window, Pool, Norm, Resampling, ChannelMatrix, Neuron, RandomKey),
+    *(int, float, bool),
+)
 
 
 def roles(name: str) -> dict[str, Any]:

@@ -26,12 +26,15 @@ CASES = {
     "fewer outputs than cover the image": (Pool(2, 9, 8, 3, 2, outputs=2), 7),
     "stride beyond the window": (Pool(2, 8, 7, 2, 3), 5),
     "whole image": (Pool(3, 4, 4, 4, 1), 7),
+    "rows of one column": (Pool(2, 7, 3, 3, 2, tall=True), 7),
+    "rows of one column, negative start": (Pool(1, 5, 4, 3, 2, start=-1, outputs=3, tall=True), 5),
     "larger than a tile": (Pool(70, 4, 3, 3, 2), 130),
 }
 every_case = pytest.mark.parametrize("case", CASES)
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "max": ("pool_max", {}),
+    "maxabs": ("pool_max", {"magnitude": True}),
     "avg": ("pool_avg", {"divide": True}),
     "sum": ("pool_avg", {"divide": False}),
 }
@@ -50,12 +53,13 @@ def test_fprop(ops: Ops, kind: str, case: str) -> None:
 
 @every_case
 @pytest.mark.parametrize("draw", [numbers, tied_numbers])
-def test_max_bprop(ops: Ops, case: str, draw: Callable[..., np.ndarray]) -> None:
+@pytest.mark.parametrize("kind", ["max", "maxabs"])
+def test_max_bprop(ops: Ops, kind: str, case: str, draw: Callable[..., np.ndarray]) -> None:
     g, n = CASES[case]
     rng = np.random.default_rng(2)
     images, acts_grad = draw(rng, *g.images_shape, n), numbers(rng, *g.acts_shape, n)
-    acts = reference.pool_fprop(g, "max", images)
-    expected = reference.pool_bprop(g, "max", images, acts_grad)
+    acts = reference.pool_fprop(g, kind, images)
+    expected = reference.pool_bprop(g, kind, images, acts_grad)
     check(ops, "pool_max_bprop", expected, g=g, images=images, acts=acts, acts_grad=acts_grad)
 
 
@@ -83,6 +87,32 @@ def test_every_tied_pixel_gets_the_whole_gradient(ops: Ops) -> None:
         images_grad=images.shape,
     )
     assert got["images_grad"].ravel().tolist() == [5, 5, 0, 5]
+
+
+def test_of_equal_magnitudes_the_last_counts(ops: Ops) -> None:
+    """And the gradient goes to all pixels that have its sign too."""
+    g = Pool(1, 2, 2, 2, 1)
+    images = np.array([-3.0, 3.0, 1.0, -3.0]).reshape(1, 2, 2, 1)
+    got = apply(ops, "pool_max_fprop", g=g, images=images, acts=(1, 1, 1, 1), magnitude=True)
+    assert got["acts"].item() == -3
+    got = apply(
+        ops,
+        "pool_max_bprop",
+        g=g,
+        images=images,
+        acts=got["acts"],
+        acts_grad=np.full((1, 1, 1, 1), 5.0),
+        images_grad=images.shape,
+    )
+    assert got["images_grad"].ravel().tolist() == [5, 0, 0, 5]
+
+
+@pytest.mark.parametrize("magnitude", [False, True])
+def test_a_window_with_a_nan(ops: Ops, magnitude: bool) -> None:
+    images = np.array([1.0, np.nan, -7.0, 2.0]).reshape(1, 2, 2, 1)
+    g = Pool(1, 2, 2, 2, 1)
+    got = apply(ops, "pool_max_fprop", g=g, images=images, acts=(1, 1, 1, 1), magnitude=magnitude)
+    assert np.isnan(got["acts"]).all()
 
 
 def test_mean_is_over_existing_pixels(ops: Ops) -> None:

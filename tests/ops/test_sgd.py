@@ -1,4 +1,4 @@
-"""The update of the weights."""
+"""The update of the weights, and the bounds of their norms."""
 
 from __future__ import annotations
 
@@ -30,3 +30,30 @@ def test_decay_takes_part_in_momentum(ops: Ops) -> None:
         weights, increments = got["weights"], got["increments"]
     assert increments.item() == -0.5 * 0.125 - 0.125 * 0.875
     assert weights.item() == 0.875 + increments.item()
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize(("low", "high"), [(2.0, 2.0), (0.0, 1.5), (0.75, 1.25)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 7), (6, 4, 33), (1, 90, 200)], ids=str)
+def test_bound_columns(
+    ops: Ops, shape: tuple[int, int, int], low: float, high: float, centred: bool
+) -> None:
+    modules, rows, columns = shape
+    rng = np.random.default_rng(1)
+    # Norms on both sides of the bounds, and a column of zeros.
+    weights = numbers(rng, *shape) * 2.0 ** rng.integers(-4, 2, (modules, 1, columns))
+    weights *= (rows if centred else 1) / np.sqrt(rows)
+    weights[0, :, columns // 2] = 0
+    expected = weights.copy()
+    for m in range(modules):
+        for c in range(columns):
+            column = weights[m, :, c]
+            mean = sum(column) / rows if centred else 0
+            norm = sum((w - mean) ** 2 for w in column) ** 0.5 / (rows if centred else 1)
+            if norm > 0:
+                wanted = low if norm < low else high if norm > high else norm
+                expected[m, :, c] = column * wanted / norm
+    flat = weights.reshape(modules * rows, columns)
+    bounds = {"modules": modules, "low": low, "high": high, "centred": centred}
+    got = apply(ops, "bound_columns", weights=flat, **bounds)
+    assert_close(ops, got["weights"], expected.reshape(flat.shape), "bound_columns")

@@ -307,3 +307,72 @@ def test_nan_while_testing_only(place, capsys, monkeypatch):
         assert run(place, **options) == 1
         assert "Layer 'data': its data holds a NaN or infinity" in capsys.readouterr().err
     assert not (place.root / "f").exists()
+
+
+@pytest.mark.parametrize("multiview", [False, True])
+def test_predictions_of_a_test_are_written(place, tmp_path, multiview):
+    options = {"test_only": 1, "multiview_test": int(multiview), "test_out": tmp_path / "out"}
+    assert run(place, **options) == 0
+    for number in (5, 6):
+        images, _ = loaded(place, number, multiview=multiview)
+        views = [
+            softmax_of(place, images[:, start : start + CASES])
+            for start in range(0, images.shape[1], CASES)
+        ]
+        with np.load(tmp_path / f"out/test_preds_{number}.npz") as file:
+            assert file["predictions"].dtype == np.float32
+            np.testing.assert_allclose(file["predictions"], np.mean(views, axis=0).T, rtol=1e-5)
+
+
+def test_predictions_in_the_form_of_the_original(place, tmp_path):
+    assert run(place, test_only=1, test_out=tmp_path, feature_format="pickle") == 0
+    content = load_pickle(tmp_path / "test_preds_5")
+    assert content["note"] == f"generated from {place.root / 'run'}"
+    assert (content["data"].dtype, content["data"].shape) == (np.float32, (CASES, 3))
+    np.testing.assert_allclose(content["data"].sum(axis=1), 1, rtol=1e-5)
+
+
+def test_predictions_need_to_know_which_cost(place, tmp_path, capsys):
+    options = {"test_only": 1, "test_out": tmp_path / "out", "logreg_name": "absent"}
+    assert run(place, **options) == 1
+    assert capsys.readouterr().err == (
+        "error: --test-out writes the predictions of one cost.logreg layer, named by "
+        "--logreg-name; the net has logprob, found 'absent'\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_force_save_saves_after_a_test(place, tmp_path, capsys):
+    assert run(place, test_only=1, force_save=1, save_file=tmp_path / "again") == 0
+    assert f"Saved checkpoint to {tmp_path / 'again'}" in capsys.readouterr().out
+    assert_same(convnet.checkpoint.load_checkpoint(tmp_path / "again"), place.checkpoint("run"))
+
+
+def test_a_transformed_net_can_be_saved_and_gives_the_same(place, tmp_path, capsys):
+    def tested(**options):
+        assert run(place, test_only=1, **options) == 0
+        out = capsys.readouterr().out
+        return [float(n) for n in re.search(r"^logprob:  (.*)$", out, re.M)[1].split(", ")]
+
+    before = tested()
+    local = tested(conv_to_local="conv", force_save=1, save_file=tmp_path / "local")
+    np.testing.assert_allclose(local, before, atol=2e-6)
+    assert cli.main(as_arguments({"load_file": tmp_path / "local", "test_only": 1})) == 0
+    assert "locally-connected layer 'conv'" in capsys.readouterr().out
+    # The run goes on as a local net; the option is not repeated.
+    assert cli.main(as_arguments({"load_file": tmp_path / "local", "epochs": 4})) == 0
+
+
+def test_options_that_do_nothing_say_so(place, capsys):
+    assert run(place, test_only=1, num_gpus=2, zip_save=1) == 0
+    out = capsys.readouterr().out
+    assert "warning: --num-gpus: one device computes all; the option does nothing\n" in out
+    assert (
+        "warning: --zip-save: checkpoints are safetensors files and are not compressed; the option "
+        "does nothing\n"
+    ) in out
+
+
+def test_short_name_of_load_file(place, capsys):
+    assert cli.main(["-f", str(place.root / "run"), "--test-only", "1"]) == 0
+    assert "Test output" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from convnet.ops.cpu.arrays import checked
 from convnet.ops.cpu.convolution_ops import CpuConvolutionOps
 from convnet.ops.cpu.costs_ops import CpuCostOps
 from convnet.ops.cpu.elementwise_ops import CpuElementwiseOps
+from convnet.ops.cpu.images_ops import CpuImageOps
 from convnet.ops.cpu.jit import aligned
 from convnet.ops.cpu.random_ops import CpuRandomOps
 from convnet.ops.cpu.windows_ops import CpuWindowOps
@@ -20,7 +21,15 @@ from convnet.ops.roles import Array, In, InOut, Out
 _f32: Any = np.float32
 
 
-class CpuOps(CpuConvolutionOps, CpuWindowOps, CpuElementwiseOps, CpuRandomOps, CpuCostOps, Ops):
+class CpuOps(
+    CpuConvolutionOps,
+    CpuWindowOps,
+    CpuImageOps,
+    CpuElementwiseOps,
+    CpuRandomOps,
+    CpuCostOps,
+    Ops,
+):
     """Operations on numpy arrays in float32.
 
     Arrays must be C-contiguous. Results do not depend on the number of threads, which is
@@ -52,7 +61,7 @@ class CpuOps(CpuConvolutionOps, CpuWindowOps, CpuElementwiseOps, CpuRandomOps, C
         momentum: float,
         rate: float,
         decay: float,
-        cases: int,
+        cases: float,
     ) -> None:
         size = weights.size
         elementwise.sgd(
@@ -62,4 +71,12 @@ class CpuOps(CpuConvolutionOps, CpuWindowOps, CpuElementwiseOps, CpuRandomOps, C
             _f32(momentum),
             _f32(rate / cases),
             _f32(decay * rate),
+        )
+
+    def bound_columns(
+        self, weights: InOut, modules: int, low: float, high: float, centred: bool
+    ) -> None:
+        rows, columns = weights.size // weights.shape[-1], weights.shape[-1]
+        elementwise.bound_columns(
+            checked("weights", weights, modules, rows // modules, columns), low, high, centred
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 from numba import prange
 
@@ -86,3 +88,24 @@ def sgd(
         increment = momentum * increments[i] - rate * gradients[i] - decay * w
         increments[i] = increment
         weights[i] = w + increment
+
+
+@parallel
+def bound_columns(weights: Array, low: float, high: float, centred: bool) -> None:
+    """See Ops.bound_columns; (modules, rows, F)."""
+    modules, rows, columns = weights.shape
+    for mc in prange(modules * columns):
+        m, c = mc // columns, mc % columns
+        mean = 0.0
+        if centred:
+            for r in range(rows):
+                mean += weights[m, r, c]
+            mean /= rows
+        squares = 0.0
+        for r in range(rows):
+            squares += (weights[m, r, c] - mean) ** 2
+        norm = sqrt(squares) / (rows if centred else 1)
+        if norm > 0:
+            factor = np.float32(min(max(norm, low), high) / norm)
+            for r in range(rows):
+                weights[m, r, c] *= factor

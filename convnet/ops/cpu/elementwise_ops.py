@@ -61,13 +61,18 @@ class CpuElementwiseOps(ElementwiseOps):
     def copy_rows(
         self, source: In, source_row: int, target: InOut, target_row: int, rows: int, add: bool
     ) -> None:
-        N = source.shape[-1]
-        block = checked("source", source, source.size // N, N)[source_row : source_row + rows]
-        place = checked("target", target, target.size // N, N)[target_row : target_row + rows]
+        block = _as_rows("source", source)[source_row : source_row + rows]
+        place = _as_rows("target", target)[target_row : target_row + rows]
         if add:
             place += block
         else:
             place[...] = block
+
+    def copy_cases(
+        self, source: In, source_case: int, target: InOut, target_case: int, cases: int
+    ) -> None:
+        block = _as_rows("source", source)[:, source_case : source_case + cases]
+        _as_rows("target", target)[:, target_case : target_case + cases] = block
 
 
 def parameters(neuron: Neuron) -> tuple[np.float32, ...]:
@@ -80,3 +85,8 @@ def run_neuron(neuron: Neuron, inputs: Array, acts: Array) -> None:
     kernel = neurons.fprop(neuron.kind)
     size = inputs.size
     kernel(checked("inputs", inputs, size), parameters(neuron), checked("acts", acts, size))
+
+
+def _as_rows(name: str, array: Array) -> Array:
+    cases = array.shape[-1]
+    return checked(name, array, array.size // cases, cases)

@@ -1,6 +1,6 @@
-"""Response normalisation over pixels (rnorm) and over channels (cmrnorm).
+"""Normalisation over pixels (rnorm, cnorm) and over channels (cmrnorm).
 
-Both backward passes first store z = g * x * D^(-power-1) of the elements that a thread works
+All backward passes first store z = g * x * D^(-power-1) of the elements that a thread works
 on, since each of them is needed by its whole neighbourhood.
 """
 
@@ -61,36 +61,60 @@ def _weigh(x: Array, d: Array, g: Array, power: float, z: Array) -> None:
 
 
 @serial
-def _gradient(
-    x: Array, d: Array, g: Array, scale: float, power: float, total: Array, dx: Array, add: bool
-) -> None:
-    """From the sum of z over the readers of x: the gradient into x. Overwrites `total`."""
+def _through_denominators(x: Array, scale: float, power: float, total: Array) -> None:
+    """From the sum of z over the readers of x: the gradient by way of their denominators."""
     factor = np.float32(2) * power * scale
     for n in range(x.size):
         total[n] *= -factor * x[n]
-        if add:
+
+
+@serial
+def _gradient(d: Array, g: Array, power: float, total: Array, dx: Array, add: bool) -> None:
+    """dx = the gradient by way of the numerator, plus `total`. Overwrites `total`."""
+    if add:
+        for n in range(dx.size):
             total[n] += dx[n]
     _inverse_power(d, power, dx)
-    for n in range(x.size):
+    for n in range(dx.size):
         dx[n] = g[n] * dx[n] + total[n]
+
+
+@serial
+def _sum_squares(plane: Array, h: int, w: int, size: int, total: Array) -> None:
+    """total = sum of squares over the pixels that pixel (h, w) is normalised by."""
+    H, W, N = plane.shape
+    top, bottom = _reads(h, H, size, False)
+    left, right = _reads(w, W, size, False)
+    total[:] = ZERO
+    for i in range(top, bottom):
+        for j in range(left, right):
+            for n in range(N):
+                total[n] += plane[i, j, n] * plane[i, j, n]
+
+
+@serial
+def _sum_readers(plane: Array, h: int, w: int, size: int, total: Array) -> None:
+    """total = sum over the pixels that are normalised by pixel (h, w)."""
+    H, W, N = plane.shape
+    top, bottom = _readers(h, H, size, False)
+    left, right = _readers(w, W, size, False)
+    total[:] = ZERO
+    for i in range(top, bottom):
+        for j in range(left, right):
+            for n in range(N):
+                total[n] += plane[i, j, n]
 
 
 @parallel
 def rnorm_fprop(
     images: Array, size: int, scale: float, power: float, min_div: float, denoms: Array, acts: Array
 ) -> None:
-    C, H, W, N = images.shape
+    C, H, W, _ = images.shape
     for ch in prange(C * H):
         c, h = ch // H, ch % H
-        top, bottom = _reads(h, H, size, False)
         for w in range(W):
-            left, right = _reads(w, W, size, False)
             d = denoms[c, h, w]
-            d[:] = ZERO
-            for i in range(top, bottom):
-                for j in range(left, right):
-                    for n in range(N):
-                        d[n] += images[c, i, j, n] * images[c, i, j, n]
+            _sum_squares(images[c], h, w, size, d)
             _normalise(images[c, h, w], scale, power, min_div, d, acts[c, h, w])
 
 
@@ -113,18 +137,90 @@ def rnorm_bprop(
                 _weigh(images[c, h, w], denoms[c, h, w], acts_grad[c, h, w], power, z[h, w])
         total = np.empty(N, np.float32)
         for h in range(H):
-            top, bottom = _readers(h, H, size, False)
             for w in range(W):
-                left, right = _readers(w, W, size, False)
-                total[:] = ZERO
+                _sum_readers(z, h, w, size, total)
+                _through_denominators(images[c, h, w], scale, power, total)
+                _gradient(
+                    denoms[c, h, w], acts_grad[c, h, w], power, total, images_grad[c, h, w], add
+                )
+
+
+@serial
+def _count(h: int, w: int, H: int, W: int, size: int) -> int:
+    """How many pixels pixel (h, w) is normalised by."""
+    top, bottom = _reads(h, H, size, False)
+    left, right = _reads(w, W, size, False)
+    return (bottom - top) * (right - left)
+
+
+@parallel
+def cnorm_fprop(
+    images: Array,
+    size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+    diffs: Array,
+    denoms: Array,
+    acts: Array,
+) -> None:
+    C, H, W, N = images.shape
+    for c in prange(C):
+        for h in range(H):
+            top, bottom = _reads(h, H, size, False)
+            for w in range(W):
+                left, right = _reads(w, W, size, False)
+                share = ONE / np.float32(_count(h, w, H, W, size))
+                diff = diffs[c, h, w]
+                diff[:] = images[c, h, w]
                 for i in range(top, bottom):
                     for j in range(left, right):
                         for n in range(N):
-                            total[n] += z[i, j, n]
+                            diff[n] -= share * images[c, i, j, n]
+        for h in range(H):
+            for w in range(W):
+                d = denoms[c, h, w]
+                _sum_squares(diffs[c], h, w, size, d)
+                _normalise(images[c, h, w], scale, power, min_div, d, acts[c, h, w])
+
+
+@parallel
+def cnorm_bprop(
+    images: Array,
+    diffs: Array,
+    denoms: Array,
+    acts_grad: Array,
+    size: int,
+    scale: float,
+    power: float,
+    images_grad: Array,
+    add: bool,
+) -> None:
+    C, H, W, N = images.shape
+    for c in prange(C):
+        z = np.empty((H, W, N), np.float32)
+        for h in range(H):
+            for w in range(W):
+                _weigh(images[c, h, w], denoms[c, h, w], acts_grad[c, h, w], power, z[h, w])
+        diffs_grad = np.empty((H, W, N), np.float32)
+        for h in range(H):
+            for w in range(W):
+                _sum_readers(z, h, w, size, diffs_grad[h, w])
+                _through_denominators(diffs[c, h, w], scale, power, diffs_grad[h, w])
+        for h in range(H):
+            for w in range(W):
+                share = ONE / np.float32(_count(h, w, H, W, size))
+                for n in range(N):
+                    z[h, w, n] = share * diffs_grad[h, w, n]
+        total = np.empty(N, np.float32)
+        for h in range(H):
+            for w in range(W):
+                _sum_readers(z, h, w, size, total)
+                for n in range(N):
+                    total[n] = diffs_grad[h, w, n] - total[n]
                 _gradient(
-                    images[c, h, w], denoms[c, h, w], acts_grad[c, h, w],
-                    scale, power, total, images_grad[c, h, w], add,
-                )  # fmt: skip
+                    denoms[c, h, w], acts_grad[c, h, w], power, total, images_grad[c, h, w], add
+                )
 
 
 @parallel
@@ -176,7 +272,7 @@ def cmrnorm_bprop(
             for i in range(first, last):
                 for n in range(N):
                     total[n] += z[i, n]
+            _through_denominators(images[c, pixel], scale, power, total)
             _gradient(
-                images[c, pixel], denoms[c, pixel], acts_grad[c, pixel],
-                scale, power, total, images_grad[c, pixel], add,
-            )  # fmt: skip
+                denoms[c, pixel], acts_grad[c, pixel], power, total, images_grad[c, pixel], add
+            )

@@ -1,7 +1,7 @@
 """Pooling: every inner loop is a vector over the images.
 
 The backward kernels gather, so that each pixel is written by one thread only: a pixel collects
-from the windows that hold it.
+from the windows that hold it. The windows along one dimension are given as (start, stride, size).
 """
 
 from __future__ import annotations
@@ -12,39 +12,48 @@ from numba import prange
 from convnet.ops.cpu.jit import ONE, ZERO, parallel, serial
 from convnet.ops.roles import Array
 
+Windows = tuple[int, int, int]
+
 
 @serial
-def _pixels(window: int, start: int, stride: int, size: int, length: int) -> tuple[int, int]:
+def _pixels(window: int, windows: Windows, length: int) -> tuple[int, int]:
     """First and last + 1 of the pixels in a window, along one dimension."""
+    start, stride, size = windows
     first = start + window * stride
     return max(first, 0), min(first + size, length)
 
 
 @serial
-def _windows(pixel: int, start: int, stride: int, size: int, count: int) -> tuple[int, int]:
+def _holders(pixel: int, windows: Windows, count: int) -> tuple[int, int]:
     """First and last + 1 of the windows that hold a pixel, along one dimension."""
+    start, stride, size = windows
     last = (pixel - start) // stride
     first = -((size - 1 + start - pixel) // stride)
     return max(first, 0), min(last + 1, count)
 
 
 @parallel
-def max_fprop(images: Array, start: int, stride: int, size: int, acts: Array) -> None:
-    """acts = maximum of each window, NaN if it holds one."""
+def max_fprop(images: Array, rows: Windows, columns: Windows, acts: Array, magnitude: bool) -> None:
+    """acts = maximum of each window, or its last largest magnitude; NaN if it holds one."""
     C, H, W, N = images.shape
     _, P, Q, _ = acts.shape
     for cp in prange(C * P):
         c, p = cp // P, cp % P
-        top, bottom = _pixels(p, start, stride, size, H)
+        top, bottom = _pixels(p, rows, H)
         for q in range(Q):
-            left, right = _pixels(q, start, stride, size, W)
+            left, right = _pixels(q, columns, W)
             y = acts[c, p, q]
             y[:] = images[c, top, left]
             for h in range(top, bottom):
                 for w in range(left, right):
-                    for n in range(N):
-                        x = images[c, h, w, n]
-                        y[n] = x if (x > y[n]) | (x != x) else y[n]
+                    x = images[c, h, w]
+                    if magnitude:
+                        for n in range(N):
+                            keep = (abs(y[n]) > abs(x[n])) | (y[n] != y[n])
+                            y[n] = y[n] if keep else x[n]
+                    else:
+                        for n in range(N):
+                            y[n] = x[n] if (x[n] > y[n]) | (x[n] != x[n]) else y[n]
 
 
 @parallel
@@ -52,20 +61,19 @@ def max_bprop(
     images: Array,
     acts: Array,
     acts_grad: Array,
-    start: int,
-    stride: int,
-    size: int,
+    rows: Windows,
+    columns: Windows,
     images_grad: Array,
     add: bool,
 ) -> None:
-    """images_grad = sum of acts_grad over the windows whose maximum the pixel is."""
+    """images_grad = sum of acts_grad over the windows whose output the pixel equals."""
     C, H, W, N = images.shape
     _, P, Q, _ = acts.shape
     for ch in prange(C * H):
         c, h = ch // H, ch % H
-        top, bottom = _windows(h, start, stride, size, P)
+        top, bottom = _holders(h, rows, P)
         for w in range(W):
-            left, right = _windows(w, start, stride, size, Q)
+            left, right = _holders(w, columns, Q)
             dx = images_grad[c, h, w]
             if not add:
                 dx[:] = ZERO
@@ -77,15 +85,15 @@ def max_bprop(
 
 
 @parallel
-def avg_fprop(images: Array, start: int, stride: int, size: int, divide: bool, acts: Array) -> None:
+def avg_fprop(images: Array, rows: Windows, columns: Windows, divide: bool, acts: Array) -> None:
     """acts = mean of each window, or its sum if not `divide`."""
     C, H, W, N = images.shape
     _, P, Q, _ = acts.shape
     for cp in prange(C * P):
         c, p = cp // P, cp % P
-        top, bottom = _pixels(p, start, stride, size, H)
+        top, bottom = _pixels(p, rows, H)
         for q in range(Q):
-            left, right = _pixels(q, start, stride, size, W)
+            left, right = _pixels(q, columns, W)
             y = acts[c, p, q]
             y[:] = ZERO
             for h in range(top, bottom):
@@ -99,9 +107,8 @@ def avg_fprop(images: Array, start: int, stride: int, size: int, divide: bool, a
 @parallel
 def avg_bprop(
     acts_grad: Array,
-    start: int,
-    stride: int,
-    size: int,
+    rows: Windows,
+    columns: Windows,
     divide: bool,
     images_grad: Array,
     add: bool,
@@ -111,16 +118,16 @@ def avg_bprop(
     _, P, Q, _ = acts_grad.shape
     for ch in prange(C * H):
         c, h = ch // H, ch % H
-        top, bottom = _windows(h, start, stride, size, P)
+        top, bottom = _holders(h, rows, P)
         for w in range(W):
-            left, right = _windows(w, start, stride, size, Q)
+            left, right = _holders(w, columns, Q)
             dx = images_grad[c, h, w]
             if not add:
                 dx[:] = ZERO
             for p in range(top, bottom):
-                h0, h1 = _pixels(p, start, stride, size, H)
+                h0, h1 = _pixels(p, rows, H)
                 for q in range(left, right):
-                    w0, w1 = _pixels(q, start, stride, size, W)
+                    w0, w1 = _pixels(q, columns, W)
                     share = ONE / np.float32((h1 - h0) * (w1 - w0)) if divide else ONE
                     for n in range(N):
                         dx[n] += share * acts_grad[c, p, q, n]

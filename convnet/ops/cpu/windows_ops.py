@@ -1,4 +1,4 @@
-"""Pooling and response normalisation: checks arrays, calls the CPU kernels."""
+"""Pooling and normalisation: checks arrays, calls the CPU kernels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ _f32: Any = np.float32
 class CpuWindowOps(WindowOps):
     """This part of CpuOps."""
 
-    def pool_max_fprop(self, g: Pool, images: In, acts: Out) -> None:
+    def pool_max_fprop(self, g: Pool, images: In, acts: Out, magnitude: bool = False) -> None:
         N = images.shape[-1]
         pool.max_fprop(
             checked("images", images, *g.images_shape, N),
-            *_pool_sizes(g),
+            g.row_windows,
+            g.column_windows,
             checked("acts", acts, *g.acts_shape, N),
+            magnitude,
         )
 
     def pool_max_bprop(
@@ -40,7 +42,8 @@ class CpuWindowOps(WindowOps):
             checked("images", images, *g.images_shape, N),
             checked("acts", acts, *g.acts_shape, N),
             checked("acts_grad", acts_grad, *g.acts_shape, N),
-            *_pool_sizes(g),
+            g.row_windows,
+            g.column_windows,
             checked("images_grad", images_grad, *g.images_shape, N),
             add,
         )
@@ -49,7 +52,8 @@ class CpuWindowOps(WindowOps):
         N = images.shape[-1]
         pool.avg_fprop(
             checked("images", images, *g.images_shape, N),
-            *_pool_sizes(g),
+            g.row_windows,
+            g.column_windows,
             divide,
             checked("acts", acts, *g.acts_shape, N),
         )
@@ -60,7 +64,8 @@ class CpuWindowOps(WindowOps):
         N = acts_grad.shape[-1]
         pool.avg_bprop(
             checked("acts_grad", acts_grad, *g.acts_shape, N),
-            *_pool_sizes(g),
+            g.row_windows,
+            g.column_windows,
             divide,
             checked("images_grad", images_grad, *g.images_shape, N),
             add,
@@ -134,9 +139,41 @@ class CpuWindowOps(WindowOps):
             add,
         )
 
+    def cnorm_fprop(self, norm: Norm, images: In, diffs: Out, denoms: Out, acts: Out) -> None:
+        shape = images.shape
+        norms.cnorm_fprop(
+            checked("images", images, *shape),
+            norm.size,
+            _f32(norm.scale),
+            _f32(norm.power),
+            _f32(norm.min_div),
+            checked("diffs", diffs, *shape),
+            checked("denoms", denoms, *shape),
+            checked("acts", acts, *shape),
+        )
 
-def _pool_sizes(g: Pool) -> tuple[int, int, int]:
-    return g.start, g.stride, g.size
+    def cnorm_bprop(
+        self,
+        norm: Norm,
+        images: In,
+        diffs: In,
+        denoms: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        shape = images.shape
+        norms.cnorm_bprop(
+            checked("images", images, *shape),
+            checked("diffs", diffs, *shape),
+            checked("denoms", denoms, *shape),
+            checked("acts_grad", acts_grad, *shape),
+            norm.size,
+            _f32(norm.scale),
+            _f32(norm.power),
+            checked("images_grad", images_grad, *shape),
+            add,
+        )
 
 
 def _planes(images: Array) -> tuple[int, int, int]:

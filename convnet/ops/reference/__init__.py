@@ -13,6 +13,7 @@ from convnet.ops.base import Ops
 from convnet.ops.reference.convolution import ReferenceConvolutionOps
 from convnet.ops.reference.costs import ReferenceCostOps
 from convnet.ops.reference.elementwise import ReferenceElementwiseOps
+from convnet.ops.reference.images import ReferenceImageOps
 from convnet.ops.reference.random import ReferenceRandomOps
 from convnet.ops.reference.windows import ReferenceWindowOps
 from convnet.ops.roles import Array, In, InOut, Out
@@ -21,6 +22,7 @@ from convnet.ops.roles import Array, In, InOut, Out
 class ReferenceOps(
     ReferenceConvolutionOps,
     ReferenceWindowOps,
+    ReferenceImageOps,
     ReferenceElementwiseOps,
     ReferenceRandomOps,
     ReferenceCostOps,
@@ -51,8 +53,17 @@ class ReferenceOps(
         momentum: float,
         rate: float,
         decay: float,
-        cases: int,
+        cases: float,
     ) -> None:
         increments *= momentum
         increments -= rate / cases * gradients + decay * rate * weights
         weights += increments
+
+    def bound_columns(
+        self, weights: InOut, modules: int, low: float, high: float, centred: bool
+    ) -> None:
+        columns = weights.reshape(modules, -1, weights.shape[-1])
+        mean = columns.mean(axis=1, keepdims=True) if centred else 0
+        norms = np.sqrt(((columns - mean) ** 2).sum(axis=1, keepdims=True))
+        norms /= columns.shape[1] if centred else 1
+        columns *= np.where(norms > 0, np.clip(norms, low, high) / np.where(norms, norms, 1), 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from convnet.ops.roles import Array
 
 
@@ -11,3 +13,8 @@ def store(target: Array, result: Array, add: bool = False) -> None:
         target += result
     else:
         target[...] = result
+
+
+def along(axis: int, matrix: Array, values: Array) -> Array:
+    """The matrix times every column of numbers that lies along `axis`."""
+    return np.moveaxis(np.tensordot(matrix, values, axes=(1, axis)), 0, axis)

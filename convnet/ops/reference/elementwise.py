@@ -93,6 +93,12 @@ class ReferenceElementwiseOps(ElementwiseOps):
         block = _as_rows(source)[source_row : source_row + rows]
         store(_as_rows(target)[target_row : target_row + rows], block, add)
 
+    def copy_cases(
+        self, source: In, source_case: int, target: InOut, target_case: int, cases: int
+    ) -> None:
+        block = _as_rows(source)[:, source_case : source_case + cases]
+        _as_rows(target)[:, target_case : target_case + cases] = block
+
 
 def _as_rows(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])

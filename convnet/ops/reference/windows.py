@@ -1,4 +1,4 @@
-"""Pooling and response normalisation in numpy."""
+"""Pooling and normalisation in numpy."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from typing import Any
 import numpy as np
 
 from convnet.geometry import Norm, Pool
-from convnet.ops.reference.common import store
+from convnet.ops.reference.common import along, store
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.windows import WindowOps
+
+_CHANNELS, _PIXELS = (0,), (1, 2)  # axes
 
 
 class ReferenceWindowOps(WindowOps):
     """This part of ReferenceOps."""
 
-    def pool_max_fprop(self, g: Pool, images: In, acts: Out) -> None:
+    def pool_max_fprop(self, g: Pool, images: In, acts: Out, magnitude: bool = False) -> None:
         for output, window in _pool_windows(g):
-            acts[output] = images[window].max(axis=(1, 2), keepdims=True)
+            # From the back, as argmax finds the first of equal numbers.
+            pixels = images[window].reshape(len(images), -1, images.shape[-1])[:, ::-1]
+            ranked = np.abs(pixels) if magnitude else pixels
+            best = ranked.argmax(axis=1, keepdims=True)
+            acts[output] = np.take_along_axis(pixels, best, axis=1)[:, np.newaxis]
 
     def pool_max_bprop(
         self,
@@ -49,7 +55,7 @@ class ReferenceWindowOps(WindowOps):
         store(images_grad, total, add)
 
     def rnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
-        _norm_fprop(norm, (1, 2), images, denoms, acts)
+        _norm_fprop(norm, _PIXELS, images, denoms, acts)
 
     def rnorm_bprop(
         self,
@@ -60,10 +66,10 @@ class ReferenceWindowOps(WindowOps):
         images_grad: Out,
         add: bool = False,
     ) -> None:
-        _norm_bprop(norm, (1, 2), images, denoms, acts_grad, images_grad, add)
+        _norm_bprop(norm, _PIXELS, images, denoms, acts_grad, images_grad, add)
 
     def cmrnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
-        _norm_fprop(norm, (0,), images, denoms, acts)
+        _norm_fprop(norm, _CHANNELS, images, denoms, acts)
 
     def cmrnorm_bprop(
         self,
@@ -74,7 +80,29 @@ class ReferenceWindowOps(WindowOps):
         images_grad: Out,
         add: bool = False,
     ) -> None:
-        _norm_bprop(norm, (0,), images, denoms, acts_grad, images_grad, add)
+        _norm_bprop(norm, _CHANNELS, images, denoms, acts_grad, images_grad, add)
+
+    def cnorm_fprop(self, norm: Norm, images: In, diffs: Out, denoms: Out, acts: Out) -> None:
+        counts = _sum_over(norm, _PIXELS, np.ones_like(images))
+        store(diffs, images - _sum_over(norm, _PIXELS, images) / counts)
+        store(denoms, norm.min_div + norm.scale * _sum_over(norm, _PIXELS, diffs**2))
+        store(acts, images * denoms**-norm.power)
+
+    def cnorm_bprop(
+        self,
+        norm: Norm,
+        images: In,
+        diffs: In,
+        denoms: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        counts = _sum_over(norm, _PIXELS, np.ones_like(images))
+        diffs_grad = _through_denoms(norm, _PIXELS, images, diffs, denoms, acts_grad)
+        through_means = _sum_over(norm, _PIXELS, diffs_grad / counts, readers=True)
+        direct = acts_grad * denoms**-norm.power
+        store(images_grad, direct + diffs_grad - through_means, add)
 
 
 def _pool_windows(g: Pool) -> Iterator[tuple[Any, Any]]:
@@ -88,26 +116,31 @@ def _pool_windows(g: Pool) -> Iterator[tuple[Any, Any]]:
             )
 
 
-def _neighbours(norm: Norm, length: int, dtype: np.dtype[Any]) -> Array:
-    """Square matrix: 1 where the row's element is normalised by the column's."""
-    matrix = np.zeros((length, length), dtype)
-    for i in range(length):
-        matrix[i, norm.span(i, length)] = 1
-    return matrix
-
-
-def _apply(matrix: Array, values: Array, axis: int) -> Array:
-    return np.moveaxis(np.tensordot(matrix, values, axes=(1, axis)), 0, axis)
+def _sum_over(norm: Norm, axes: tuple[int, ...], values: Array, *, readers: bool = False) -> Array:
+    """The sum over the elements that each is normalised by or, if `readers`, that it normalises."""
+    for axis in axes:
+        length = values.shape[axis]
+        matrix = np.zeros((length, length), values.dtype)
+        for i in range(length):
+            matrix[i, norm.span(i, length)] = 1
+        values = along(axis, matrix.T if readers else matrix, values)
+    return values
 
 
 def _norm_fprop(
     norm: Norm, axes: tuple[int, ...], images: Array, denoms: Array, acts: Array
 ) -> None:
-    total = images**2
-    for axis in axes:
-        total = _apply(_neighbours(norm, total.shape[axis], total.dtype), total, axis)
-    store(denoms, norm.min_div + norm.scale * total)
+    store(denoms, norm.min_div + norm.scale * _sum_over(norm, axes, images**2))
     store(acts, images * denoms**-norm.power)
+
+
+def _through_denoms(
+    norm: Norm, axes: tuple[int, ...], images: Array, squared: Array, denoms: Array, grad: Array
+) -> Array:
+    """The gradient of `squared`, whose squares are summed in the denominators of `images`."""
+    terms = grad * images * denoms ** (-norm.power - 1)
+    total = _sum_over(norm, axes, terms, readers=True)
+    return -2 * norm.power * norm.scale * squared * total
 
 
 def _norm_bprop(
@@ -119,8 +152,5 @@ def _norm_bprop(
     images_grad: Array,
     add: bool,
 ) -> None:
-    total = acts_grad * images * denoms ** (-norm.power - 1)
-    for axis in axes:
-        total = _apply(_neighbours(norm, total.shape[axis], total.dtype).T, total, axis)
-    direct = acts_grad * denoms**-norm.power
-    store(images_grad, direct - 2 * norm.power * norm.scale * images * total, add)
+    indirect = _through_denoms(norm, axes, images, images, denoms, acts_grad)
+    store(images_grad, acts_grad * denoms**-norm.power + indirect, add)

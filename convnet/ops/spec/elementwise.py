@@ -43,3 +43,9 @@ class ElementwiseOps(ABC):
         self, source: In, source_row: int, target: InOut, target_row: int, rows: int, add: bool
     ) -> None:
         """Copies (or adds) `rows` rows between arrays taken as (rows, N)."""
+
+    @abstractmethod
+    def copy_cases(
+        self, source: In, source_case: int, target: InOut, target_case: int, cases: int
+    ) -> None:
+        """Copies `cases` images between arrays taken as (rows, images)."""

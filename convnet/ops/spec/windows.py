@@ -1,4 +1,4 @@
-"""Pooling and response normalisation: arguments, shapes and formulas."""
+"""Pooling and normalisation: arguments, shapes and formulas."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ class WindowOps(ABC):
     """This part of Ops."""
 
     @abstractmethod
-    def pool_max_fprop(self, g: Pool, images: In, acts: Out) -> None:
-        """acts = maximum of each window. Shapes: see Pool."""
+    def pool_max_fprop(self, g: Pool, images: In, acts: Out, magnitude: bool = False) -> None:
+        """acts = maximum of each window. Shapes: see Pool.
+
+        If `magnitude`, the number whose magnitude is largest; of several the last, row by row.
+        """
 
     @abstractmethod
     def pool_max_bprop(
@@ -25,7 +28,7 @@ class WindowOps(ABC):
         images_grad: Out,
         add: bool = False,
     ) -> None:
-        """Each pixel gets acts_grad of every window whose maximum it equals: ties all get it."""
+        """Each pixel gets acts_grad of every window whose output it equals: ties all get it."""
 
     @abstractmethod
     def pool_avg_fprop(self, g: Pool, divide: bool, images: In, acts: Out) -> None:
@@ -71,3 +74,27 @@ class WindowOps(ABC):
         add: bool = False,
     ) -> None:
         """As rnorm_bprop, over channels."""
+
+    @abstractmethod
+    def cnorm_fprop(self, norm: Norm, images: In, diffs: Out, denoms: Out, acts: Out) -> None:
+        """acts = images * denoms^-power, where denoms = min_div + scale * sum of diffs^2.
+
+        diffs = images - the mean over the pixel's window. All (C,H,W,N); windows as for rnorm.
+        """
+
+    @abstractmethod
+    def cnorm_bprop(
+        self,
+        norm: Norm,
+        images: In,
+        diffs: In,
+        denoms: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        """images_grad_i = g_i D_i^-power + e_i - sum over j of e_j / n_j
+
+        where e_i = -2 power scale d_i sum over j of g_j x_j D_j^(-power-1) is the gradient of
+        diffs d, j runs over the pixels whose window holds i, n_j counts the pixels of j's window.
+        """

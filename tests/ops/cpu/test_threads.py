@@ -12,11 +12,13 @@ import pytest
 from convnet.geometry import Pool, Window
 from convnet.neurons import parse_neuron
 from convnet.ops.cpu import CpuOps
+from convnet.resampling import Resampling, gaussian
 
 OPS, RELU = CpuOps(), parse_neuron("relu")
 # Large enough that the work is shared: see jit.SHARED.
 G = Window(3, 13, 11, 40, 3, 1, 2)
 N = 70
+BLUR = Resampling(3, gaussian(13, 5, 1.5), gaussian(11, 5, 1.5))
 
 
 def random(*shape: int) -> np.ndarray:
@@ -45,6 +47,7 @@ OPERATIONS: dict[str, tuple[Callable[[np.ndarray], None], tuple[int, ...]]] = {
         lambda y: OPS.pool_max_fprop(Pool(3, 13, 11, 3, 2), IMAGES, y),
         (3, 6, 5, N),
     ),
+    "resample_fprop": (lambda y: OPS.resample_fprop(BLUR, IMAGES, y), IMAGES.shape),
 }
 
 

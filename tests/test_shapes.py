@@ -1,0 +1,66 @@
+"""The shapes of data that a definition alone gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from convnet.api import infer_shapes
+from convnet.config.reader import Source
+from convnet.errors import ConfigError
+from tests.helpers import CLASSIFIER, layer
+
+DATA = layer("data", "data", dataIdx=0)
+LABELS = layer("labels", "data", dataIdx=1)
+CONV = {"filters": 4, "initW": 0.1}
+
+
+def shapes(*layers: str) -> str:
+    return ",".join("x".join(map(str, s)) for s in infer_shapes(Source("net.cfg", "".join(layers))))
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "side"),
+    [(3, 1, 32), (30, 1, 32), (11, 4, 32), (100, 1, 224), (225, 1, 227)],
+)
+def test_the_first_usual_side_that_fits(size: int, stride: int, side: int) -> None:
+    conv = layer("top", "conv", "data", channels=5, filterSize=size, stride=stride, **CONV)
+    assert shapes(DATA, LABELS, conv, CLASSIFIER) == f"5x{side}x{side},1x1x1"
+
+
+def test_a_later_layer_may_rule_a_side_out() -> None:
+    conv = layer("a", "conv", "data", channels=3, filterSize=5, stride=4, **CONV)
+    conv += layer("top", "conv", "a", channels=4, filterSize=20, **CONV)
+    assert shapes(DATA, LABELS, conv, CLASSIFIER) == "3x224x224,1x1x1"
+
+
+def test_data_without_channels_is_taken_as_colour() -> None:
+    assert shapes(DATA, LABELS, layer("top", "fc", "data", outputs=5), CLASSIFIER).startswith(
+        "3x32"
+    )
+
+
+def test_what_is_compared_with_a_layer_has_its_shape() -> None:
+    target = layer("target", "data", dataIdx=2)
+    top = layer("top", "fc", "data", outputs=7)
+    top += layer("diff", "eltsum", "target,top", coeffs="1,-1") + layer("c", "cost.sum2", "diff")
+    assert shapes(DATA, LABELS, target, top, CLASSIFIER) == "3x32x32,1x1x1,7x1x1"
+
+
+def test_two_matrices_of_pictures_may_differ() -> None:
+    second = layer("second", "data", dataIdx=2)
+    top = layer("a", "conv", "data", channels=3, filterSize=32, **CONV)
+    top += layer("b", "pool", "second", channels=4, sizeX=24, stride=24, pool="avg")
+    top += layer("top", "eltsum", "a,b")
+    assert shapes(DATA, LABELS, second, top, CLASSIFIER) == "3x32x32,1x1x1,4x24x24"
+
+
+def test_rows_that_are_selected() -> None:
+    some = layer("some", "data", dataIdx=2, start=3, end=9)
+    top = layer("top", "concat", "some,data")
+    assert shapes(DATA, LABELS, some, top, CLASSIFIER).endswith(",9x1x1")
+
+
+def test_nothing_fits() -> None:
+    conv = layer("top", "conv", "data", channels=3, filterSize=1000, **CONV)
+    with pytest.raises(ConfigError, match="filterSize must be at most"):
+        shapes(DATA, LABELS, conv, CLASSIFIER)
