@@ -69,7 +69,7 @@ class GsinlabelCost(CostLayer):
         self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
     ) -> None:
         super().__init__(spec, inputs, earlier)
-        label_layer(self.inputs[0])
+        self.labels = label_layer(self.inputs[0])
         self.channels: int = spec.values["channels"]
         size = self.inputs[1].shape.size
         if size % self.channels:
@@ -77,6 +77,10 @@ class GsinlabelCost(CostLayer):
                 f"input '{self.inputs[1].name}' has {size} numbers, not a multiple of "
                 f"channels={self.channels}"
             )
+
+    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+        if not np.isfinite(self.labels.read(matrices)).all():
+            raise BatchError(f"labels of '{self.name}' must be finite numbers")
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
         inputs = x[1].reshape(self.channels, -1)

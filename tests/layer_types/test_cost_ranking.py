@@ -54,6 +54,13 @@ def test_gsinlabel(neuron: str) -> None:
     np.testing.assert_allclose(values, reference_costs.gsinlabel_cost(make_batch()[1], inputs))
 
 
+def test_labels_of_gsinlabel_are_finite() -> None:
+    images, labels = make_batch()
+    labels[0, 2] = np.nan
+    with pytest.raises(BatchError, match="labels of 'cost' must be finite numbers"):
+        make_net(DATA + BELOW + SPARSE).forward([images, labels])
+
+
 CODES = "".join(
     layer(name, "fc", "below", outputs=6, initW=0.2, initB=0.1 * i, neuron="logistic")
     for i, name in enumerate(("a", "b", "c"))
