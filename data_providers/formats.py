@@ -159,13 +159,13 @@ def is_complete(out: Path, recipe: str, store: type[Store]) -> bool:
         return False
     if not (out / INDEX).exists():
         raise DataError(f"{out}: is not empty and holds no prepared data; name another folder")
-    found = store(out)
-    if found.index.recipe != recipe:
+    found = read_index(out / INDEX).recipe
+    if found != recipe:
         raise DataError(
-            f"{out}: holds other data ({found.index.recipe}) than asked for ({recipe}); remove it"
-            " or name another folder"
+            f"{out}: holds other data ({found}) than asked for ({recipe}); remove it or name"
+            " another folder"
         )
-    found.verify()
+    store(out).verify()
     return True
 
 

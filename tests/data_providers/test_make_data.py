@@ -13,7 +13,7 @@ from data_providers.jpegs import encode_square
 from data_providers.make_data import make_data
 from tests.data_providers.helpers import picture_tree
 from tests.data_providers.imagenet import TRUTH, training_pictures, write_ilsvrc
-from tests.data_providers.jpegs import encoded, picture, pixels
+from tests.data_providers.jpegs import encoded, picture
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,17 +77,19 @@ class TestImagenet:
         assert {jpeg for _, jpeg in cases(JpegStore(tmp_path / "out"), range(4))} == expected
 
     def test_the_mean_and_the_colours(self, source, tmp_path):
-        """Of the training pictures, to within what the JPEGs lose."""
+        """Of the training pictures as they were before they became JPEGs."""
         make(source, tmp_path / "out")
+        originals = [c for files in training_pictures().values() for c in files.values()]
+        images = np.array([encode_square(content, "", 16)[1] for content in originals], float)
         store = JpegStore(tmp_path / "out")
-        images = np.array([pixels(jpeg) for _, jpeg in cases(store, range(4))], float)
         mean = store.mean().reshape(3, 16, 16)
-        np.testing.assert_allclose(mean, images.mean(axis=0).transpose(2, 0, 1), atol=10)
-        assert np.abs(mean - images.mean(axis=0).transpose(2, 0, 1)).mean() < 1.5
-        variances = np.linalg.eigvalsh(np.cov(images.reshape(-1, 3).T))
+        np.testing.assert_allclose(mean, images.mean(axis=0).transpose(2, 0, 1), rtol=1e-6)
+        covariance = np.cov(images.reshape(-1, 3).T, bias=True)
         pca = store.colour_pca()
-        np.testing.assert_allclose(pca.deviations, np.sqrt(variances), rtol=0.05)
+        product = pca.directions * pca.deviations**2 @ pca.directions.T
+        np.testing.assert_allclose(product, covariance, rtol=1e-4)
         np.testing.assert_allclose(pca.directions.T @ pca.directions, np.eye(3), atol=1e-6)
+        assert (np.diff(pca.deviations) >= 0).all()
 
     def test_the_seed_decides_the_shuffle(self, source, tmp_path):
         for name, seed in (("a", 0), ("b", 0), ("c", 1)):
