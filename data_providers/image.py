@@ -36,9 +36,9 @@ class JpegProvider(DataProvider):
     directions of the training pixels' colours, and then divides by 1 + a.
     """
 
-    understands = frozenset({"inner_size", "multiview_test", "mirror", "scalar_mean"}) | {
-        "color_noise"
-    }
+    understands = frozenset(
+        {"inner_size", "multiview_test", "mirror", "scalar_mean", "color_noise"}
+    )
 
     def open(self) -> Collection[int]:
         self.store = self._open_store()

@@ -6,6 +6,7 @@ needs to know of it. So a batch is done when the second file is there.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
@@ -14,7 +15,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +72,11 @@ class Done:
         return cls(FileEntry(name, cases, sha256), tuple(left_out), **tensors)
 
 
-def make_batch(job: Job) -> tuple[Job, Done]:
+def make_batch(job: Job) -> None:
     """Makes a batch and writes both its files.
+
+    It returns nothing, since a worker that is killed while it sends much would leave the others
+    waiting.
 
     Raises: DataError if none of its pictures can be read; OSError where it cannot be written.
     """
@@ -83,7 +86,7 @@ def make_batch(job: Job) -> tuple[Job, Done]:
     sums = np.zeros((job.size, job.size, 3), np.int64)
     products = np.zeros((3, 3), np.int64)
     for picture, label in zip(job.part.pictures, job.part.labels, strict=True):
-        if _stop is not None and _stop.is_set():
+        if _stop.value:
             raise InterruptedError("the work is given up")
         try:
             jpeg, pixels = encode_square(picture.read(), picture.name, job.size)
@@ -103,39 +106,41 @@ def make_batch(job: Job) -> tuple[Job, Done]:
         )
     path = job.folder / f"data_batch_{job.number}.safetensors"
     entry = write_tensors(path, JpegBatch(jpegs, labels).tensors(), len(jpegs))
-    done = Done(entry, tuple(left_out), sums, products)
-    done.save(job.progress_file)
-    return job, done
+    Done(entry, tuple(left_out), sums, products).save(job.progress_file)
 
 
-def make_batches(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Done]]:
+def make_batches(jobs: Sequence[Job], workers: int) -> Iterator[Job]:
     """Makes all batches, each of which is given out when it is done.
 
     Raises: as make_batch; DataError if a worker is killed.
     """
     if min(workers, len(jobs)) <= 1:
-        yield from map(make_batch, jobs)
+        for job in jobs:
+            make_batch(job)
+            yield job
         return
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
+    stop = context.RawValue(ctypes.c_bool, False)  # without a lock that a killed worker might hold
     with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (stop,)) as pool:
         try:
-            for future in as_completed([pool.submit(make_batch, job) for job in jobs]):
-                yield future.result()
+            futures = {pool.submit(make_batch, job): job for job in jobs}
+            for future in as_completed(futures):
+                future.result()
+                yield futures[future]
         except BrokenExecutor as error:
             raise DataError(
                 "a worker was killed, perhaps for want of memory; start again with fewer --workers"
             ) from error
         finally:  # after an error or Ctrl-C, nobody waits for batches in the making
-            stop.set()
+            stop.value = True
             pool.shutdown(cancel_futures=True)
 
 
-#: In a worker: set when the work is given up.
-_stop: Event | None = None
+#: In a worker: true when the work is given up.
+_stop = ctypes.c_bool(False)
 
 
-def _start_worker(stop: Event) -> None:
+def _start_worker(stop: ctypes.c_bool) -> None:
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business

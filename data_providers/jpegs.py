@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,12 @@ def encode_square(content: bytes, name: str, side: int) -> tuple[bytes, NDArray[
     Returns: the JPEG, and its pixels before compression, (side, side, 3).
     Raises: DataError if the picture cannot be decoded.
     """
-    picture = read_picture(io.BytesIO(content), name, at_least=side)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of damaged EXIF data; they name no picture
+        picture = read_picture(io.BytesIO(content), name, at_least=side)
+        finished = _is_finished(content, side)
     pixels = scale_to_square(picture, side)
-    if _is_finished(content, side):
+    if finished:
         return content, pixels
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", quality=QUALITY)

@@ -138,7 +138,8 @@ def _make(jobs: Sequence[Job], workers: int, report: Report) -> None:
     before = len(jobs) - len(missing)
     if before:
         report(f"going on: {before} of {len(jobs)} batches are done")
-    for count, (job, done) in enumerate(make_batches(missing, workers), before + 1):
+    for count, job in enumerate(make_batches(missing, workers), before + 1):
+        done = Done.load(job.progress_file)
         for picture in done.left_out:
             report(f"left out: {picture}")
         role = "training" if job.training else "validation"

@@ -89,6 +89,11 @@ def test_a_turned_jpeg_is_turned_back():
     assert not Image.open(io.BytesIO(jpeg)).getexif()
 
 
+def test_damaged_exif_data_are_no_obstacle():
+    content = encoded(picture(3, (16, 16)), exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03")
+    assert encode_square(content, "x", 16)[0] == content
+
+
 def test_large_jpegs_are_read_at_a_part_of_their_size():
     """And still are the mean over the area, to within what a JPEG loses."""
     image = picture(4, (640, 512))

@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -236,6 +237,42 @@ make_data(Path({str(source)!r}), Path({str(out)!r}), size=16, batch_size=4, work
         lines = make(source, tmp_path / "out", workers=2)
         assert contents(tmp_path / "out") == expected
         assert sum("left out" in line for line in lines) == 1
+        assert multiprocessing.active_children() == []
+
+    @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+    def test_workers_go_with_their_parent(self, tmp_path, number, status):
+        picture_tree(tmp_path / "in", count=100)
+        options = ["--src-dir", "in", "--tgt-dir", "out", "--image-size", "300"]
+        options += ["--batch-size", "8", "--workers", "2"]
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "convnet", "make-data", *options],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert any("training images" in line for line in process.stdout)
+        process.send_signal(number)
+        # The workers have the pipes too: their ends are read only when all are gone.
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == status
+        if number == signal.SIGINT:
+            assert errors == "interrupted\n"
+        assert [path.name for path in tmp_path.iterdir() if path.name != "in"] == [
+            ".out.unfinished"
+        ]
+
+    def test_a_worker_that_is_killed(self, tmp_path):
+        picture_tree(tmp_path / "in", count=50)
+
+        def kill(line):
+            if "(1 of " in line:
+                os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+        options = {"size": 500, "workers": 2, "report": kill}
+        with pytest.raises(DataError, match="a worker was killed, perhaps for want of memory; "):
+            make(tmp_path / "in", tmp_path / "out", **options)
         assert multiprocessing.active_children() == []
 
     def test_an_error_in_a_worker(self, tmp_path):
