@@ -79,7 +79,7 @@ def _members(path: Path, inside: Slice | None = None) -> Iterator[Slice]:
                     raise tarfile.ReadError(f"damaged at byte {archive.offset}")
     except (OSError, tarfile.TarError) as error:
         where = f"{path}: {inside.name}" if inside else str(path)
-        raise DataError(f"{where}: cannot read it as a tar archive: {error}") from error
+        raise DataError(f"{where}: cannot read it as a tar archive: {_reason(error)}") from error
 
 
 def _devkit(path: Path) -> tuple[list[tuple[str, str]], np.ndarray[Any, np.dtype[np.int32]]]:
@@ -93,7 +93,7 @@ def _devkit(path: Path) -> tuple[list[tuple[str, str]], np.ndarray[Any, np.dtype
                 if name in wanted and (file := archive.extractfile(member)):
                     contents[name] = file.read()
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise DataError(f"{path}: cannot read it as a tar.gz archive: {error}") from error
+        raise DataError(f"{path}: cannot read it as a tar.gz archive: {_reason(error)}") from error
     try:
         rows = read_table(contents[wanted[0]], "synsets")
         # Rows with children are groups of classes.
@@ -112,3 +112,8 @@ def _devkit(path: Path) -> tuple[list[tuple[str, str]], np.ndarray[Any, np.dtype
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise DataError(f"{path}: {error}") from error
     return [leaves[number] for number in sorted(leaves)], truth.astype(np.int32)
+
+
+def _reason(error: Exception) -> object:
+    """What an error says, without the path."""
+    return error.strerror or error if isinstance(error, OSError) else error

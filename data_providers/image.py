@@ -18,7 +18,7 @@ from data_providers.jpeg_batches import JpegBatch, JpegSource, JpegStore, Pickle
 from data_providers.jpegs import decode
 from data_providers.pickled_batches import META
 
-# Images that a thread decodes before it writes them as columns: it then writes whole cache lines.
+# Views that a thread makes before it writes them as columns: it then writes whole cache lines.
 BLOCK = 32
 
 
@@ -93,9 +93,10 @@ class JpegProvider(DataProvider):
         views = self.num_views
         pixels = np.empty((math.prod(self.shapes[0]), views, cases), np.float32)
         scale = np.float32(1 / (1 + self.noise))
+        step = math.ceil(BLOCK / views)
 
         def fill(first: int) -> None:
-            block = range(first, min(first + BLOCK, cases))
+            block = range(first, min(first + step, cases))
             values = np.empty((len(block), views, *self.shapes[0]), np.float32)
             for image, case in zip(values, block, strict=True):
                 decoded = self._decode(batch, number, case)
@@ -109,7 +110,7 @@ class JpegProvider(DataProvider):
             pixels[..., block.start : block.stop] = columns
 
         with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool:
-            for _ in pool.map(fill, range(0, cases, BLOCK)):
+            for _ in pool.map(fill, range(0, cases, step)):
                 pass
         return [
             pixels.reshape(len(pixels), -1),

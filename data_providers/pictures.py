@@ -112,11 +112,12 @@ def _as_rgb(picture: Image.Image) -> Image.Image:
 def _is_tree(folder: Path) -> bool:
     """Whether a folder holds pictures with their classes.
 
-    The folder test/ of Tiny-ImageNet holds some without, in a folder images/ of its own.
+    A folder test/ without classes is common; that of Tiny-ImageNet has them in a folder images/.
     """
     if not folder.is_dir():
         return False
-    return (folder / ANNOTATIONS).is_file() or [p.name for p in _entries(folder)] != ["images"]
+    classes = (entry for entry in _entries(folder) if entry.is_dir() and entry.name != "images")
+    return (folder / ANNOTATIONS).is_file() or any(classes)
 
 
 def _annotated_pictures(root: Path) -> PictureFiles:

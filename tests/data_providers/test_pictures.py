@@ -60,6 +60,15 @@ def test_a_class_of_the_name_images(tmp_path):
     assert test.label_names == train.label_names == ("images", "photos")
 
 
+def test_test_pictures_without_classes_are_left_alone(tmp_path):
+    for part in ("train", "val"):
+        picture_tree(tmp_path / part)
+    (tmp_path / "test").mkdir()
+    Image.new("RGB", (2, 2)).save(tmp_path / "test" / "1.png")
+    _, test = find_parts(tmp_path)
+    assert {path.parent.parent.name for path in test.files} == {"val"}
+
+
 def test_one_tree(tmp_path):
     picture_tree(tmp_path, classes=("train", "truck"))
     Image.new("RGB", (2, 2)).save(tmp_path / "truck" / "x.WEBP")
