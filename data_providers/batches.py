@@ -17,6 +17,7 @@ from data_providers.pickled_batches import (
     label_names_of,
     load_batch,
     pixel_batch,
+    values_per_case,
 )
 from data_providers.pickles import load_pickle
 
@@ -30,8 +31,9 @@ class PickledStore:
         self.label_names = label_names_of(meta, str(folder / META))
         mean = meta.get("data_mean")
         self._mean = mean if isinstance(mean, np.ndarray) and mean.dtype.kind in "fui" else None
-        self.dimension = meta.get("num_vis") if self._mean is None else self._mean.size
-        if not isinstance(self.dimension, int) or self.dimension < 1:
+        numbers = meta.get("num_vis") if self._mean is None else self._mean.size
+        self.dimension = values_per_case(numbers)
+        if not self.dimension:
             raise DataError(
                 f"{folder / META}: expected data_mean, the mean image, or num_vis, its number of"
                 " values; found neither"

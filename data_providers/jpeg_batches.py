@@ -24,7 +24,13 @@ from numpy.typing import NDArray
 from data_providers.base import Shape
 from data_providers.errors import DataError
 from data_providers.formats import JPEG, Store
-from data_providers.pickled_batches import META, find_batches, label_names_of, load_batch
+from data_providers.pickled_batches import (
+    META,
+    find_batches,
+    label_names_of,
+    load_batch,
+    values_per_case,
+)
 from data_providers.pickles import load_pickle
 
 
@@ -129,11 +135,12 @@ class PickledJpegs:
         self.label_names = label_names_of(self.meta, self.where)
         self.files = find_batches(folder)
         self.numbers = tuple(self.files)
-        size = self.meta.get("num_vis", np.size(self.meta.get("data_mean", ())))
-        side = math.isqrt(size // 3) if isinstance(size, int) and size > 0 else 0
+        found = self.meta.get("num_vis", np.size(self.meta.get("data_mean", ())))
+        size = values_per_case(found)
+        side = math.isqrt(size // 3)
         if not side or 3 * side * side != size:
             raise DataError(
-                f"{self.where}: expected num_vis, the 3 * S * S values of an image; found {size!r}"
+                f"{self.where}: expected num_vis, the 3 * S * S values of an image; found {found!r}"
             )
         self.shape = (3, side, side)
         self.label_offset = _whole_numbers(self.where, self.meta.get("label_offset", 0))

@@ -72,6 +72,11 @@ def label_names_of(meta: Any, where: str) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
+def values_per_case(number: Any) -> int:
+    """The entry num_vis of a `batches.meta`, or 0 if it is no whole number above 0."""
+    return int(number) if isinstance(number, int | np.integer) and number > 0 else 0
+
+
 def pixel_batch(
     parts: Sequence[Part], dimension: int, classes: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

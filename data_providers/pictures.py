@@ -124,12 +124,12 @@ def _annotated_pictures(root: Path) -> PictureFiles:
     """The pictures that a table lists, each line a file below images/ and its class."""
     table = root / ANNOTATIONS
     text = table.read_text(encoding="utf-8", errors="replace")
-    rows = [line.split() for line in text.splitlines()]
+    rows = sorted(line.split() for line in text.splitlines())
     counts = Counter(row[1] for row in rows if len(row) > 1)
     if not counts or any(len(row) < 2 for row in rows):
         raise DataError(f"{table}: expected lines of a file name and a class")
     return PictureFiles.of(
-        (name, (root / "images" / Path(row[0]).name for row in sorted(rows) if row[1] == name))
+        (name, (root / "images" / Path(row[0]).name for row in rows if row[1] == name))
         for name in sorted(counts)
     )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data_providers.base import DataProvider, infer_shape
 from data_providers.errors import DataError
-from data_providers.pickled_batches import META, case_columns, find_batches
+from data_providers.pickled_batches import META, case_columns, find_batches, values_per_case
 from data_providers.pickles import load_pickle
 
 
@@ -26,11 +26,11 @@ class VectorsProvider(DataProvider):
             raise DataError(f"{self.path / META}: expected a dict")
         self.files = find_batches(self.path)
         self.mean = self._mean()
-        self.dimension = self.meta.get("num_vis", self.mean.size)
-        if not isinstance(self.dimension, int) or self.mean.size not in (1, self.dimension):
+        self.dimension = values_per_case(self.meta.get("num_vis", self.mean.size))
+        if not self.dimension or self.mean.size not in (1, self.dimension):
             raise DataError(
                 f"{self.path / META}: expected num_vis, the numbers of a case, or a data_mean of"
-                f" them; found {self.dimension!r} and a mean of {self.mean.size}"
+                f" them; found {self.meta.get('num_vis')!r} and a mean of {self.mean.size}"
             )
         data = infer_shape(self.dimension)
         self.shapes = (data, (1, 1, 1)) if self.labelled else (data,)

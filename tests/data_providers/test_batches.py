@@ -162,7 +162,7 @@ class TestParts:
 
 def without_mean(folder):
     path = folder / "batches.meta"
-    meta = {"label_names": list("abcd"), "num_vis": 48}
+    meta = {"label_names": list("abcd"), "num_vis": np.int64(48)}
     path.write_bytes(pickle.dumps(meta))
 
 
