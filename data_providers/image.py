@@ -118,6 +118,12 @@ class JpegProvider(DataProvider):
             np.tile(all_labels, views),
         ]
 
+    def plottable(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Columns of matrix 0 as pictures (cases, height, width, 3), 0..1: the mean added again."""
+        pixels = images.reshape(*self.shapes[0], -1) + self.mean[..., np.newaxis]
+        shown: NDArray[np.float32] = np.clip(pixels / 255, 0, 1).transpose(3, 1, 2, 0)
+        return shown
+
     def _labels(
         self, batch: JpegBatch, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

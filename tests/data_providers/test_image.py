@@ -113,6 +113,14 @@ def test_test_images_are_the_centre(folder, batches):
         np.testing.assert_allclose(as_image(data[:, case]), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("mean", [-1.0, 40.0])
+def test_pictures_to_look_at(folder, batches, mean):
+    provider = open_at(folder, [1000], test=True, scalar_mean=mean)
+    pictures = provider.plottable(provider.load(1000, 1)[0])
+    assert pictures.shape == (6, SIDE, SIDE, 3)
+    np.testing.assert_allclose(pictures[0] * 255, pixels(batches[1000].jpegs[0]), atol=1e-3)
+
+
 def test_ten_views(folder, batches):
     provider = open_at(folder, [1000], test=True, inner_size=INNER, multiview_test=True)
     assert provider.num_views == 10
