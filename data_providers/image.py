@@ -121,8 +121,7 @@ class JpegProvider(DataProvider):
     def plottable(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Columns of matrix 0 as pictures (cases, height, width, 3), 0..1: the mean added again."""
         pixels = images.reshape(*self.shapes[0], -1) + self.mean[..., np.newaxis]
-        shown: NDArray[np.float32] = np.clip(pixels / 255, 0, 1).transpose(3, 1, 2, 0)
-        return shown
+        return np.clip(pixels / 255, 0, 1).transpose(3, 1, 2, 0).astype(np.float32)
 
     def _labels(
         self, batch: JpegBatch, rng: np.random.Generator
