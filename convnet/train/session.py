@@ -275,6 +275,8 @@ def open_data(options: Options, *, test: bool) -> DataProvider:
             multiview_test=options.multiview_test and test and not options.write_features,
             mirror=options.mirror,
             scalar_mean=options.scalar_mean,
+            crop_border=options.crop_border,
+            color_noise=options.color_noise,
             image_size=options.image_size,
             batch_size=options.batch_size,
             seed=options.seed,
