@@ -65,13 +65,14 @@ def read_graph(
         layer_def, layer_params: paths (.cfg or .toml), or Sources. Without parameters the net
             can be looked at but not trained.
         data_shapes: (channels, height, width) of each matrix of the data, by dataIdx.
-        lenient: unknown keys are warnings, collected in `problems`.
+        lenient: unknown keys are warnings.
+        problems: receives the warnings, if given.
 
     Raises:
         ConfigError: one line for each mistake of the files.
     """
     specs = _read_specs(layer_def, layer_params, lenient, problems)
-    return build_graph(specs, [Shape(*shape) for shape in data_shapes])
+    return build_graph(specs, [Shape(*shape) for shape in data_shapes], problems)
 
 
 def infer_shapes(

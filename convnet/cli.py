@@ -14,6 +14,7 @@ from convnet.options import (
     make_parser,
     natural,
     parse_options,
+    positive,
 )
 from data_providers.errors import DataError
 
@@ -124,6 +125,42 @@ def data(arguments: Sequence[str]) -> int:
     return 0
 
 
+def make_data(arguments: Sequence[str]) -> int:
+    """Makes batches of JPEGs for the provider `image`, from ImageNet or a tree of pictures."""
+    from data_providers import make_data as maker
+
+    parser = make_parser("python -m convnet make-data", make_data.__doc__ or "")
+    parser.add_argument(
+        "--src-dir",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="the three files of ILSVRC-2012, or pictures as CLASS/NAME.jpg or in train/ and val/",
+    )
+    parser.add_argument("--tgt-dir", required=True, type=Path, metavar="DIR")
+    parser.add_argument(
+        "--image-size", type=checked(positive), default=256, help="side of the images [256]"
+    )
+    parser.add_argument(
+        "--batch-size", type=checked(positive), default=3072, help="images per batch [3072]"
+    )
+    parser.add_argument(
+        "--workers", type=checked(natural), default=0, help="processes [one for each core]"
+    )
+    parser.add_argument("--seed", type=checked(natural), default=0, help="of the shuffle [0]")
+    args = parser.parse_args(arguments)
+    maker.make_data(
+        args.src_dir,
+        args.tgt_dir,
+        size=args.image_size,
+        batch_size=args.batch_size,
+        workers=args.workers,
+        seed=args.seed,
+        report=report.text,
+    )
+    return 0
+
+
 def show(arguments: Sequence[str]) -> int:
     """Draws pictures of runs."""
     from convnet.show.cli import show
@@ -144,4 +181,4 @@ def parse_shapes(text: str) -> list[tuple[int, int, int]]:
     return shapes
 
 
-COMMANDS = {"check": check, "data": data, "show": show}
+COMMANDS = {"check": check, "data": data, "make-data": make_data, "show": show}

@@ -247,7 +247,8 @@ class Net:
                 batch_size images.
 
         Returns:
-            The values of each cost layer, summed over the images, in float64.
+            The values of each cost layer, summed over the images, in float64. Those of children
+            are not added to their parents'.
 
         Raises:
             BatchError: see check_data; or too many images.
@@ -266,7 +267,7 @@ class Net:
 
     def _sum(self, recording: Recording, cost: str, cases: int) -> np.ndarray:
         """The values of a cost, summed over the parts of the minibatch."""
-        return sum(
+        total = sum(
             (
                 self.ops.download(self._runner.array(recording.program, values, cases))
                 for values in recording.values[cost]
@@ -274,6 +275,9 @@ class Net:
             ),
             start=np.zeros(()),
         )
+        layer = self.graph[cost]
+        assert isinstance(layer, CostLayer)
+        return total[: len(layer.value_names)]
 
     def finite_costs(
         self, matrices: Matrices, mode: Mode = TEST, clock: Clock | None = None
@@ -291,7 +295,7 @@ class Net:
 
     def cost_values(self, cost: LogregCost, matrices: Matrices, probs: np.ndarray) -> np.ndarray:
         """The values of a cost for given predictions, (classes, .., images), float64."""
-        labels = matrices[cost.labels.index][cost.labels.rows]
+        labels = cost.labels.read(matrices)
         arrays = []
         for host in (labels, probs.reshape(-1, probs.shape[-1])):
             array = self.ops.empty(host.size).reshape(host.shape)
@@ -334,7 +338,7 @@ class Net:
             target = runner.array(
                 recording.program, recording.outputs[layer.name][0].reshape(-1), cases
             )
-            self.ops.upload(matrices[layer.index][layer.rows], target)
+            self.ops.upload(layer.read(matrices), target)
 
     # --- reading ----------------------------------------------------------------------------
 

@@ -1,12 +1,15 @@
 """Activation functions: their names, parameters and formulas.
 
 This table is what the layer files, the documentation and the backends share; each backend
-computes the functions in its own way. Formulas as in cuda-convnet.
+computes the functions in its own way. Formulas as in cuda-convnet; `power` is of the fork
+dicarlolab/archconvnets, `dropout` of mavenlin/cuda-convnet, and the soft LIF neurons of
+hunse/cuda-convnet2: Hunsberger and Eliasmith, "Spiking Deep Networks with LIF Neurons" (2015).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -19,13 +22,19 @@ class NeuronType:
         formula: y = f(x), as shown in the documentation.
         derivative: dy/dx, in terms of y where `from_output`, else of x.
         from_output: whether the derivative needs only y. Such a neuron can overwrite its input.
+        training: what it puts out instead while training, if it is random then. The derivative of
+            dropout knows what was dropped; that of the others is of y.
     """
 
     parameters: tuple[str, ...]
     formula: str
     derivative: str
     from_output: bool
+    training: str = ""
 
+
+_RATE = "m / p, p = t + r log(1 + 1/j), j = g softrelu(a x / g)"
+_RATE_SLOPE = "m r a softrelu'(a x / g) / (p^2 j (j + 1))"
 
 NEURON_TYPES: dict[str, NeuronType] = {
     "ident": NeuronType((), "x", "1", True),
@@ -42,6 +51,47 @@ NEURON_TYPES: dict[str, NeuronType] = {
     "linear": NeuronType(("a", "b"), "a x + b", "a", True),
     "log": NeuronType(("a",), "log(a + x)", "1 / (a + x)", False),
     "drelu": NeuronType(("a",), "x - a tanh(x / a)", "tanh(x / a)^2", False),
+    "power": NeuronType(("a",), "x^a", "a x^(a - 1)", False),
+    "dropout": NeuronType(
+        ("p",), "(1 - p) x", "1 - p", True, training="0 with probability p, else x"
+    ),
+    "softlif": NeuronType(
+        ("m", "t", "r", "a", "g", "n"),
+        _RATE,
+        _RATE_SLOPE,
+        False,
+        training="max(0, y + m n z) where a x > 0, z standard normal",
+    ),
+    "softlifalpha": NeuronType(
+        ("m", "t", "r", "a", "g", "s"),
+        _RATE,
+        _RATE_SLOPE,
+        False,
+        training="m times spikes every p, through an alpha synapse of time constant s, "
+        "at a random time",
+    ),
+    "softlifalpharc": NeuronType(
+        ("m", "t", "r", "a", "g", "s"),
+        _RATE,
+        _RATE_SLOPE,
+        False,
+        training="as softlifalpha, then through a low-pass filter of time constant r",
+    ),
+}
+
+Limit = tuple[str, Callable[[float], bool]]
+_NOT_ZERO: Limit = ("must not be 0", lambda value: value != 0)
+_NOT_NEGATIVE: Limit = ("must be at least 0", lambda value: value >= 0)
+_POSITIVE: Limit = ("must be above 0", lambda value: value > 0)
+_LIF: dict[str, Limit] = {"t": _NOT_NEGATIVE, "r": _POSITIVE, "g": _POSITIVE}
+_LIMITS: dict[str, dict[str, Limit]] = {
+    "tanh": {"a": _NOT_ZERO},
+    "drelu": {"a": _NOT_ZERO},
+    "brelu": {"a": _NOT_ZERO},
+    "dropout": {"p": ("must be at least 0 and below 1", lambda value: 0 <= value < 1)},
+    "softlif": {**_LIF, "n": _NOT_NEGATIVE},
+    "softlifalpha": {**_LIF, "s": _POSITIVE},
+    "softlifalpharc": {**_LIF, "s": _POSITIVE},
 }
 
 _TEXT = re.compile(r"^\s*(\w+)\s*(?:\[([^\]]*)\])?\s*$")
@@ -57,6 +107,11 @@ class Neuron:
     @property
     def from_output(self) -> bool:
         return NEURON_TYPES[self.kind].from_output
+
+    @property
+    def is_random(self) -> bool:
+        """Whether it is while training."""
+        return bool(NEURON_TYPES[self.kind].training)
 
     def __str__(self) -> str:
         return self.kind + (
@@ -90,8 +145,13 @@ def parse_neuron(text: str) -> Neuron:
         parameters = tuple(float(p) for p in given)
     except ValueError:
         raise ValueError(f"parameters of neuron '{text}' must be numbers") from None
-    if kind in ("tanh", "drelu", "brelu") and parameters[0] == 0:
-        raise ValueError(f"parameter a of neuron '{text}' must not be 0")
+    values = dict(zip(names, parameters, strict=True))
+    for name, (words, holds) in _LIMITS.get(kind, {}).items():
+        if not holds(values[name]):
+            raise ValueError(f"parameter {name} of neuron '{text}' {words}")
+    # Its formula divides by their difference; the fork's own limit.
+    if kind == "softlifalpharc" and abs(values["r"] - values["s"]) < 0.001:
+        raise ValueError(f"parameters r and s of neuron '{text}' must differ by at least 0.001")
     return Neuron(kind, parameters)
 
 

@@ -122,7 +122,9 @@ class Options:
 
     # Where things are.
     data_path: str = _option("", "directory of the batches")
-    data_provider: str = _option("", "how to read them: batches, idx, folder, dummy-cn-3072 ...")
+    data_provider: str = _option(
+        "", "how to read them: batches, image, idx, folder, dummy-cn-3072 ..."
+    )
     layer_def: str = _option("", "layer definition file (.cfg or .toml)")
     layer_params: str = _option("", "layer parameter file, read again on every start")
     layer_path: str = _option("", "directory that is put before both layer files")
@@ -144,6 +146,12 @@ class Options:
     mirror: bool = _option(True, "mirror half of the cropped training images", parse_bool)
     scalar_mean: float = _option(
         -1.0, "subtract this instead of the mean image, if >= 0", parse_float
+    )
+    crop_border: int = _option(
+        4, "provider cifar-cropped: border that a crop leaves out", natural, once=True
+    )
+    color_noise: float = _option(
+        0.0, "provider image: scale of random changes of colour in training", parse_float
     )
     image_size: int = _option(0, "provider folder: scale pictures to this side, 0 = as is", natural)
     batch_size: int = _option(0, "providers folder, idx: images per batch, 0 = usual", natural)
@@ -265,7 +273,7 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     parser = make_parser(
         "python -m convnet",
         "Trains and tests a convolutional net written in two layer files. Other commands: "
-        "python -m convnet check | data | show --help.",
+        "python -m convnet check | data | make-data | show --help.",
     )
     parser.add_argument("--version", action="version", version=f"cudaconvnet {__version__}")
     for f in FIELDS.values():

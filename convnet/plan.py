@@ -4,7 +4,8 @@ A layer's forward and backward are written as calls of operations (convnet.ops.b
 are called once with a Recorder in place of a backend and Buffers in place of arrays; what comes
 out is the list of operation calls of a training step. Three passes follow:
 
-1. fuse    a convolution or fc and the neuron after it, a softmax and the cost above it
+1. fuse    a convolution or fc and the neuron after it, a softmax or logistic neuron and the cost
+           above it
 2. alias   an elementwise operation writes over its input where nobody reads that input later
 3. place   every buffer gets an offset in one arena; buffers that are never alive together share
 
@@ -297,6 +298,22 @@ def compile_program(
     return program
 
 
+# Gradients of costs that are computed together with that of what made the probabilities, which
+# avoids dividing by them: operation of the cost -> (what made them, operation for both).
+FUSED_GRADIENTS = {
+    "logreg_bprop": ("softmax", "softmax_logreg_bprop"),
+    "crossent_bprop": ("softmax", "softmax_crossent_bprop"),
+    "bce_bprop": ("logistic", "logistic_bce_bprop"),
+}
+
+
+def _makes_probs(call: Call) -> str:
+    """What the call is the gradient of: softmax, or a kind of neuron."""
+    if call.op == "neuron_bprop":
+        return str(call.args["neuron"].kind)
+    return call.op.removesuffix("_bprop")
+
+
 # --- passes ---------------------------------------------------------------------------------
 
 
@@ -333,7 +350,7 @@ def _fuse(
     dropped: set[int] = set()
     for i, call in enumerate(calls):
         between = call.args.get("acts") if call.op.endswith("_fprop") else None
-        if call.op == "logreg_bprop" and not call.args["add"]:
+        if call.op in FUSED_GRADIENTS and not call.args["add"]:
             between = call.args["probs_grad"]
         if not isinstance(between, Buffer) or between.storage in kept_storages:
             continue
@@ -351,10 +368,11 @@ def _fuse(
             call.args["neuron"] = follower.args["neuron"]
             call.args["acts"] = follower.args["acts"].reshape(*between.shape)
             dropped.add(later[0])
-        elif call.op == "logreg_bprop" and follower.op == "softmax_bprop":
-            fused = {name: call.args[name] for name in ("labels", "probs", "coeff")}
-            fused |= {name: follower.args[name] for name in ("inputs_grad", "add")}
-            calls[later[0]] = Call("softmax_logreg_bprop", fused, call.part)
+        elif call.op in FUSED_GRADIENTS and _makes_probs(follower) == FUSED_GRADIENTS[call.op][0]:
+            fused = {n: v for n, v in call.args.items() if n not in ("probs_grad", "add")}
+            grad = follower.args["inputs_grad"].reshape(*between.shape)
+            fused |= {"inputs_grad": grad, "add": follower.args["add"]}
+            calls[later[0]] = Call(FUSED_GRADIENTS[call.op][1], fused, call.part)
             dropped.add(i)
     return _without(calls, marks, dropped)
 

@@ -41,12 +41,19 @@ def text(line: str = "") -> None:
     CONSOLE.out(line, highlight=False)
 
 
-def cost_text(costs: Mapping[str, Sequence[float]], cases: int) -> str:
-    """`logprob:  2.302585, 0.900000` from sums over `cases` images."""
-    return ", ".join(
-        f"{name}:  " + ", ".join(f"{value / cases:.6f}" for value in values)
-        for name, values in costs.items()
-    )
+def cost_text(
+    costs: Mapping[str, Sequence[float]],
+    cases: int,
+    graph: Graph,
+    label_names: Sequence[str] = (),
+) -> str:
+    """`logprob:  2.302585, 0.900000` from sums over `cases` images, each cost in its own form."""
+    parts = []
+    for name, values in costs.items():
+        layer = graph[name]
+        assert isinstance(layer, CostLayer)
+        parts.append(f"{name}:  {layer.format(values, cases, label_names)}")
+    return ", ".join(parts)
 
 
 def layer_line(layer: Layer) -> str:

@@ -18,6 +18,9 @@ from convnet.graph import build_graph
 SIDES = (32, 24, 28, 224, 227, 64, 48, 96, 128, 138, 192, 256, 16)
 """Sides of pictures, the most usual first: CIFAR-10, its crops, MNIST, ImageNet, others."""
 
+ONE_NUMBER = ("cost.logreg", "cost.hingeloss", "cost.gsinlabel", "cost.locrank")
+"""Costs that take data with one number per image."""
+
 UNKNOWN = 3  # channels of a picture where no layer tells
 
 
@@ -71,12 +74,13 @@ def _uses(specs: Sequence[LayerSpec], name: str) -> Iterator[tuple[LayerSpec, in
 def _channels(specs: Sequence[LayerSpec], name: str) -> int:
     """Channels of a matrix of pictures; 0 if it holds something else."""
     for spec, position in _uses(specs, name):
+        if spec.type.startswith("cost."):
+            continue
         count = spec.values.get("channels")
         if count:
-            return int(count[position] if isinstance(count, tuple) else count)
-        if spec.type.startswith("rgb2") or not (
-            spec.type.startswith("cost.") or _others(spec, name)
-        ):
+            groups = spec.values.get("in_nodes", 1)  # cccp has so many channels per group
+            return int(count[position] if isinstance(count, tuple) else count * groups)
+        if spec.type.startswith("rgb2") or not _others(spec, name):
             return UNKNOWN
     return 0
 
@@ -91,7 +95,7 @@ def _rows(specs: Sequence[LayerSpec], name: str, shapes: Sequence[Shape]) -> Sha
     if last:
         return Shape(int(last))
     for spec, _ in _uses(specs, name):
-        if spec.type == "cost.logreg" or not _others(spec, name):
+        if spec.type in ONE_NUMBER or not _others(spec, name):
             continue
         needed = {_others(spec, name)[0]}
         below = []

@@ -15,6 +15,7 @@ from convnet.errors import OptionError, Problems
 from convnet.graph import Graph
 from convnet.layer_types.conv import ConvLayer
 from convnet.layer_types.weights import WeightLayer
+from convnet.layer_types.window import WindowLayer
 
 State = dict[str, np.ndarray]
 _MATRIX = re.compile(r"(.+?)(?:\[(\d+)\])?")
@@ -52,6 +53,10 @@ def transform(
         items = [item.strip() for item in entry.value.split(",")]
         items[index] = ""
         sections[name].put("weightSource", ",".join(items), entry.line)
+        if isinstance(layer, WindowLayer) and any(layer.connections):
+            # The channels that the filters see came with them.
+            seen = [str(channel) for own in layer.connections for channel in own or ()]
+            sections[name].put("filterConns", ",".join(seen), entry.line)
     parted = {f"{name}[{index}]" for name, index in _shared_matrices(graph, unshare)}
     for layer in _convolutions(graph, conv_to_local, parted):
         section = sections[layer.name]

@@ -20,6 +20,8 @@ from data_providers.errors import DataError
 
 Shape = tuple[int, int, int]
 
+NOT_NEGATIVE = ("inner_size", "crop_border", "color_noise", "image_size", "batch_size")
+
 
 @dataclass(frozen=True)
 class ProviderOptions:
@@ -29,6 +31,8 @@ class ProviderOptions:
     multiview_test: test on ten crops of each image instead of one
     mirror:         mirror each cropped training image with probability 1/2
     scalar_mean:    >= 0: subtracted from every pixel instead of the mean image
+    crop_border:    pixels that a crop leaves out at each side of an image
+    color_noise:    scale of random changes of the colours of training images; 0 = none
     image_size:     side to which pictures of a folder are scaled and cropped; 0 = as they are
     batch_size:     cases per batch, where the provider cuts the batches; 0 = its default
     seed:           of everything random
@@ -38,6 +42,8 @@ class ProviderOptions:
     multiview_test: bool = False
     mirror: bool = True
     scalar_mean: float = -1.0
+    crop_border: int = 4
+    color_noise: float = 0.0
     image_size: int = 0
     batch_size: int = 0
     seed: int = 0
@@ -130,7 +136,7 @@ class DataProvider(ABC):
                     f"{type(self).__name__} does not understand {option}; leave it out, or give"
                     f" {option} {field.default:g} where a checkpoint brings another value"
                 )
-            if field.name in ("inner_size", "image_size", "batch_size") and value < 0:
+            if field.name in NOT_NEGATIVE and value < 0:
                 raise DataError(f"{option} {value}: expected 0 or more")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +10,16 @@ from numpy.typing import NDArray
 from data_providers.base import infer_shape
 from data_providers.errors import DataError
 from data_providers.formats import INDEX, PreparedStore
-from data_providers.images import ImageProvider, ImageStore, check_batch
+from data_providers.images import ImageProvider, ImageStore
+from data_providers.pickled_batches import (
+    META,
+    find_batches,
+    label_names_of,
+    load_batch,
+    pixel_batch,
+    values_per_case,
+)
 from data_providers.pickles import load_pickle
-
-META = "batches.meta"
-PREFIX = "data_batch_"
 
 
 class PickledStore:
@@ -24,59 +28,30 @@ class PickledStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         meta = load_pickle(folder / META)
-        self.label_names = pickled_label_names(meta, str(folder / META))
+        self.label_names = label_names_of(meta, str(folder / META))
         mean = meta.get("data_mean")
-        if not isinstance(mean, np.ndarray) or mean.dtype.kind not in "fui" or not mean.size:
+        self._mean = mean if isinstance(mean, np.ndarray) and mean.dtype.kind in "fui" else None
+        numbers = meta.get("num_vis") if self._mean is None else self._mean.size
+        self.dimension = values_per_case(numbers)
+        if not self.dimension:
             raise DataError(
-                f"{folder / META}: no data_mean, the mean image; this is not the py-colmajor"
-                " archive, so prepare the data first"
+                f"{folder / META}: expected data_mean, the mean image, or num_vis, its number of"
+                " values; found neither"
             )
-        self._mean = np.ascontiguousarray(mean, np.float32).reshape(-1, 1)
-        self.shape = infer_shape(mean.size)
-        suffixes = [path.name.removeprefix(PREFIX) for path in folder.glob(f"{PREFIX}*")]
-        self.numbers = tuple(int(suffix) for suffix in suffixes if suffix.isdecimal())
+        self.shape = infer_shape(self.dimension)
+        self.files = find_batches(folder)
+        self.numbers = tuple(self.files)
 
     def mean(self) -> NDArray[np.float32]:
-        return self._mean
+        if self._mean is None:
+            raise DataError(
+                f"{self.folder / META}: no data_mean, the mean image; give --scalar-mean, or"
+                " prepare the data first"
+            )
+        return np.ascontiguousarray(self._mean, np.float32).reshape(-1, 1)
 
     def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        path = self.folder / f"{PREFIX}{number}"
-        return pickled_batch(
-            load_pickle(path), str(path), self._mean.size, len(self.label_names), rows=False
-        )
-
-
-def pickled_label_names(meta: Any, where: str) -> tuple[str, ...]:
-    """The class names in the content of a `batches.meta`.
-
-    Raises: DataError if there are none.
-    """
-    names = meta.get("label_names") if isinstance(meta, dict) else None
-    if not isinstance(names, list) or not names:
-        raise DataError(f"{where}: expected a dict with label_names, a list of class names")
-    return tuple(map(str, names))
-
-
-def pickled_batch(
-    raw: Any, where: str, dimension: int, classes: int, rows: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """The images (dimension, cases) and labels in the content of a `data_batch_<n>`.
-
-    Args: rows: whether the file has a row per case, as the `python` archive of CIFAR-10 does.
-    Raises: DataError for anything but uint8 images of that dimension and labels of those classes.
-    """
-    if not isinstance(raw, dict) or not {"data", "labels"} <= raw.keys():
-        raise DataError(f"{where}: expected a dict with data and labels")
-    try:
-        labels = np.asarray(raw["labels"]).reshape(-1)
-        if labels.dtype.kind not in "iu":
-            raise ValueError(labels.dtype)
-    except ValueError as error:
-        raise DataError(f"{where}: expected labels as whole numbers, one per image") from error
-    pixels = raw["data"]
-    if rows and isinstance(pixels, np.ndarray):
-        pixels = np.ascontiguousarray(pixels.T)
-    return check_batch(where, pixels, labels, dimension, classes)
+        return pixel_batch(load_batch(self.files[number]), self.dimension, len(self.label_names))
 
 
 class BatchesProvider(ImageProvider):
@@ -91,3 +66,17 @@ class BatchesProvider(ImageProvider):
             f"{self.path}: expected a folder with {INDEX} (prepared data) or {META} (the original's"
             " pickles), found neither"
         )
+
+
+class CroppedProvider(BatchesProvider):
+    """The same, cropped by --crop-border pixels (4) on each side, as version 1 of cuda-convnet."""
+
+    understands = frozenset(BatchesProvider.understands - {"inner_size"} | {"crop_border"})
+
+    def crop_side(self) -> int:
+        border, side = self.options.crop_border, min(self.store.shape[1:])
+        if 2 * border >= side:
+            raise DataError(
+                f"{self.path}: --crop-border {border} leaves nothing of images of {side} pixels"
+            )
+        return side - 2 * border

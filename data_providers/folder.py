@@ -1,4 +1,4 @@
-"""Pictures in a tree class/picture.*: reading them, and the provider `folder`."""
+"""The provider `folder`: pictures in a tree class/picture.*"""
 
 from __future__ import annotations
 
@@ -12,40 +12,25 @@ from PIL import Image, ImageOps
 from data_providers.base import Shape
 from data_providers.errors import DataError
 from data_providers.images import ImageProvider, mean_image
+from data_providers.pictures import PictureFiles, find_pictures, read_picture
 from data_providers.shuffle import stratified_order
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".webp"})
-# Only these decoders are tried, whatever the file says it is: others call external programs.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 
 
 class PictureTree:
-    """The pictures below a folder whose sub-folders are the classes.
+    """Labelled pictures of one size, decoded when asked for.
 
     shape: (3, height, width); all pictures have this size, or are brought to `size`.
     labels: int32 (pictures,), the classes being numbered in the order of their names.
     """
 
-    def __init__(self, root: Path, size: int = 0) -> None:
-        """Raises: DataError if `root` holds no sub-folder with a picture."""
+    def __init__(self, pictures: PictureFiles, size: int = 0) -> None:
+        """Raises: DataError if the first picture cannot be read."""
         self.size = size
-        self.files: list[Path] = []
-        labels: list[int] = []
-        names: list[str] = []
-        folders = sorted(entry for entry in _entries(root) if entry.is_dir())
-        for folder in folders:
-            pictures = sorted(p for p in _entries(folder) if p.suffix.lower() in SUFFIXES)
-            if pictures:
-                labels += [len(names)] * len(pictures)
-                names.append(folder.name)
-                self.files += pictures
-        if not self.files:
-            raise DataError(
-                f"{root}: expected pictures as CLASS/NAME.jpg (or .png ...), found none"
-            )
-        self.label_names = tuple(names)
-        self.labels = np.array(labels, np.int32)
-        self.shape: Shape = self._first_shape()
+        self.files = pictures.files
+        self.labels = pictures.labels
+        self.label_names = pictures.label_names
+        width, height = self._decode(0).size
+        self.shape: Shape = 3, height, width
 
     def pixels(self, indices: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
         """Pictures as planar RGB, (3 * height * width, len(indices)), 0..255.
@@ -65,40 +50,12 @@ class PictureTree:
         planar = images.transpose(3, 1, 2, 0).reshape(-1, len(indices))
         return np.ascontiguousarray(planar)
 
-    def _first_shape(self) -> Shape:
-        width, height = self._decode(0).size
-        return 3, height, width
-
     def _decode(self, index: int) -> Image.Image:
         """The picture as RGB, brought to size x size (centre crop) if a size is asked for."""
-        path = self.files[index]
-        try:
-            with Image.open(path, formats=FORMATS) as file:
-                picture = _as_rgb(ImageOps.exif_transpose(file))
-        except Exception as error:  # decoders raise nearly anything for a damaged file
-            raise DataError(f"{path}: not a readable picture: {error}") from error
+        picture = read_picture(self.files[index], str(self.files[index]))
         if self.size:
             return ImageOps.fit(picture, (self.size, self.size), Image.Resampling.BICUBIC)
         return picture
-
-
-def _as_rgb(picture: Image.Image) -> Image.Image:
-    """8-bit RGB; transparent parts become white, 16-bit grey is scaled down."""
-    if picture.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {picture.mode} have no fixed range; save it with 8 bits")
-    if picture.has_transparency_data:
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    return picture.convert("RGB")
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return [path for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError as error:
-        raise DataError(f"{folder}: cannot read it: {error.strerror}") from error
 
 
 class FolderStore:
@@ -109,7 +66,7 @@ class FolderStore:
     """
 
     def __init__(self, root: Path, size: int, batch_size: int) -> None:
-        self.tree = PictureTree(root, size)
+        self.tree = PictureTree(find_pictures(root), size)
         self.shape = self.tree.shape
         self.label_names = self.tree.label_names
         order = stratified_order(self.tree.labels, seed=0)

@@ -3,6 +3,8 @@
 batches.json                   what is where, with sizes and checksums
 mean.safetensors               mean: float32 (C*H*W, 1), over the training batches
 data_batch_<n>.safetensors     data: uint8 (C*H*W, cases); labels: int32 (cases,)
+
+The batches may also hold JPEGs; data_providers/jpeg_batches.py describes those.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import json
 import math
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import safetensors.numpy
@@ -28,6 +31,8 @@ from data_providers.images import check_batch
 
 INDEX = "batches.json"
 VERSION = 1
+PIXELS, JPEG = "pixels", "jpeg"
+READ_BY = {PIXELS: "batches", JPEG: "image"}
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,10 @@ class FileEntry:
 class Index:
     """The content of batches.json.
 
-    recipe: the data set's name and options, by which a second preparation knows its own work
-    source: where the data came from, for people
+    recipe:   the data set's name and options, by which a second preparation knows its own work
+    source:   where the data came from, for people
+    images:   PIXELS or JPEG, how the batches hold them
+    left_out: pictures that could not be read
     """
 
     recipe: str
@@ -53,6 +60,8 @@ class Index:
     shape: Shape
     mean: FileEntry
     batches: dict[int, FileEntry]
+    images: str = PIXELS
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,36 +73,41 @@ class Batch:
     training: bool
 
 
-class PreparedStore:
-    """Reads a folder in the safe format; an `ImageStore`."""
+class Store(ABC):
+    """A folder in the safe format, whatever its batches hold."""
+
+    images: ClassVar[str]
 
     def __init__(self, folder: Path) -> None:
+        """Raises: DataError if there is no sound index, or the batches hold something else."""
         self.folder = folder
         self.index = read_index(folder / INDEX)
+        if self.index.images != self.images:
+            provider = READ_BY.get(self.index.images, "of a newer version")
+            raise DataError(
+                f"{folder}: its batches hold {self.index.images}, and {self.images} are expected;"
+                f" read it with --data-provider {provider}"
+            )
         self.shape = self.index.shape
         self.label_names = self.index.label_names
         self.numbers = tuple(self.index.batches)
 
     def mean(self) -> NDArray[np.float32]:
-        entry = self.index.mean
-        mean = self._tensors(entry).get("mean")
-        expected = (math.prod(self.shape), 1)
-        if mean is None or mean.dtype != np.float32 or mean.shape != expected:
-            path = self.folder / entry.file
-            raise DataError(f"{path}: expected the mean image as float32 {expected}")
-        return mean
+        return self.mean_tensor("mean", (math.prod(self.shape), 1))
 
-    def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        entry = self.index.batches[number]
-        path = str(self.folder / entry.file)
-        tensors = self._tensors(entry)
-        labels = tensors.get("labels")
-        if labels is None or labels.dtype != np.int32:
-            raise DataError(f"{path}: expected labels as int32 (cases,)")
-        if labels.size != entry.cases:
-            raise DataError(f"{path}: expected {entry.cases} cases, found {labels.size}")
-        pixels = tensors.get("data")
-        return check_batch(path, pixels, labels, math.prod(self.shape), len(self.label_names))
+    def mean_tensor(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """A tensor of the file with the mean image.  Raises: DataError unless it is as expected."""
+        entry = self.index.mean
+        tensor = self.tensors(entry).get(name)
+        if tensor is None or tensor.dtype != np.float32 or tensor.shape != shape:
+            path = self.folder / entry.file
+            what = "the mean image" if name == "mean" else name
+            raise DataError(f"{path}: expected {what} as float32 {shape}")
+        return tensor
+
+    @abstractmethod
+    def read(self, number: int) -> object:
+        """One batch, checked."""
 
     def verify(self) -> None:
         """Raises: DataError if any file is missing or damaged."""
@@ -101,7 +115,8 @@ class PreparedStore:
         for number in self.numbers:
             self.read(number)
 
-    def _tensors(self, entry: FileEntry) -> dict[str, NDArray[Any]]:
+    def tensors(self, entry: FileEntry) -> dict[str, NDArray[Any]]:
+        """The content of a file.  Raises: DataError if it cannot be read or is damaged."""
         path = self.folder / entry.file
         try:
             content = path.read_bytes()
@@ -115,6 +130,43 @@ class PreparedStore:
             return safetensors.numpy.load(content)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a safetensors file: {error}") from error
+
+
+class PreparedStore(Store):
+    """Reads batches of pixels; an `ImageStore`."""
+
+    images = PIXELS
+
+    def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        entry = self.index.batches[number]
+        path = str(self.folder / entry.file)
+        tensors = self.tensors(entry)
+        labels = tensors.get("labels")
+        if labels is None or labels.dtype != np.int32:
+            raise DataError(f"{path}: expected labels as int32 (cases,)")
+        if labels.size != entry.cases:
+            raise DataError(f"{path}: expected {entry.cases} cases, found {labels.size}")
+        pixels = tensors.get("data")
+        return check_batch(path, pixels, labels, math.prod(self.shape), len(self.label_names))
+
+
+def is_complete(out: Path, recipe: str, store: type[Store]) -> bool:
+    """Whether `out` holds the data of this recipe, undamaged; False if nothing is there.
+
+    Raises: DataError if anything else is there.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not (out / INDEX).exists():
+        raise DataError(f"{out}: is not empty and holds no prepared data; name another folder")
+    found = read_index(out / INDEX).recipe
+    if found != recipe:
+        raise DataError(
+            f"{out}: holds other data ({found}) than asked for ({recipe}); remove it or name"
+            " another folder"
+        )
+    store(out).verify()
+    return True
 
 
 def read_index(path: Path) -> Index:
@@ -133,6 +185,8 @@ def read_index(path: Path) -> Index:
             shape=_shape(raw["shape"]),
             mean=_file_entry(raw["mean"]),
             batches={int(number): _file_entry(item) for number, item in raw["batches"].items()},
+            images=str(raw.get("images", PIXELS)),
+            left_out=tuple(map(str, raw.get("left_out", ()))),
         )
     except OSError as error:
         raise DataError(f"{path}: cannot read it: {error.strerror}") from error
@@ -185,7 +239,7 @@ def write_data_set(
         total, cases = np.zeros(math.prod(shape)), 0
         for number, batch in enumerate(batches, start=1):
             tensors: dict[str, NDArray[Any]] = {"data": batch.pixels, "labels": batch.labels}
-            entries[number] = _write(
+            entries[number] = write_tensors(
                 unfinished / f"data_batch_{number}.safetensors", tensors, batch.labels.size
             )
             if batch.training:
@@ -194,23 +248,31 @@ def write_data_set(
             role = "training" if batch.training else "test"
             report(f"batch {number}: {batch.labels.size} {role} images")
         mean = {"mean": (total / cases).astype(np.float32).reshape(-1, 1)}
-        mean_entry = _write(unfinished / "mean.safetensors", mean, 1)
-        index = Index(recipe, source, label_names, shape, mean_entry, entries)
-        text = json.dumps({"version": VERSION, **asdict(index)}, indent=1)
-        _write_flushed(unfinished / INDEX, text.encode())
+        mean_entry = write_tensors(unfinished / "mean.safetensors", mean, 1)
+        write_index(unfinished, Index(recipe, source, label_names, shape, mean_entry, entries))
         os.replace(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _write(path: Path, tensors: dict[str, NDArray[Any]], cases: int) -> FileEntry:
+def write_tensors(path: Path, tensors: dict[str, NDArray[Any]], cases: int) -> FileEntry:
+    """Writes a file of the data set.  Raises: OSError."""
     content = safetensors.numpy.save(tensors)
-    _write_flushed(path, content)
+    write_whole(path, content)
     return FileEntry(path.name, cases, hashlib.sha256(content).hexdigest())
 
 
-def _write_flushed(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
+def write_index(folder: Path, index: Index) -> None:
+    """Writes batches.json.  Raises: OSError."""
+    text = json.dumps({"version": VERSION, **asdict(index)}, indent=1)
+    write_whole(folder / INDEX, text.encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file that is there completely or not at all.  Raises: OSError."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    with unfinished.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    os.replace(unfinished, path)

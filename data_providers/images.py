@@ -48,7 +48,7 @@ class ImageProvider(DataProvider):
     def open(self) -> Collection[int]:
         self.store = self.open_store()
         channels, height, width = self.store.shape
-        side = self.options.inner_size
+        side = self.crop_side()
         self.crops = side > 0
         if side > min(height, width):
             raise DataError(
@@ -62,6 +62,10 @@ class ImageProvider(DataProvider):
         self.num_views = 10 if self.test and self.options.multiview_test else 1
         self.mean = self._mean_crop()
         return self.store.numbers
+
+    def crop_side(self) -> int:
+        """The side of the crops in pixels; 0 = whole images."""
+        return self.options.inner_size
 
     def load(self, number: int, epoch: int) -> list[NDArray[np.float32]]:
         pixels, labels = self.store.read(number)
@@ -102,9 +106,7 @@ class ImageProvider(DataProvider):
         return self._crop(images, down // 2, right // 2)
 
     def _ten_views(self, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-        down, right = self._margins()
-        places = [(0, 0), (0, right), (down // 2, right // 2), (down, 0), (down, right)]
-        views = [self._crop(images, y, x) for y, x in places]
+        views = [self._crop(images, y, x) for y, x in view_places(*self._margins())]
         return views + [view[:, :, ::-1] for view in views]
 
     def _random_crops(
@@ -120,6 +122,11 @@ class ImageProvider(DataProvider):
             mirrored = rng.random(cases) < 0.5
             crops[:, mirrored] = crops[:, mirrored, :, ::-1]
         return crops.transpose(0, 2, 3, 1)
+
+
+def view_places(down: int, right: int) -> list[tuple[int, int]]:
+    """Where the first five views lie in an image, if they can move so far; the rest is mirrored."""
+    return [(0, 0), (0, right), (down // 2, right // 2), (down, 0), (down, right)]
 
 
 def mean_image(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -3,15 +3,17 @@
 A pickle can call whatever its reader admits. This one admits no callable of numpy either: numpy's
 own reconstructors trust flags and sizes in the file, so the few names that a pickled array needs
 are answered by stand-ins that check everything. Pickles of Python 2 and 3 are read, with
-strings as latin-1.
+strings as latin-1; also such as are packed with gzip, or are the entry `data` of a zip file.
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import math
 import pickle
 import pickletools
+import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_providers.errors import DataError
+
+MAX_UNPACKED = 2**32  # a small file could unpack to more than any machine holds
 
 
 def load_pickle(path: Path) -> Any:
@@ -39,6 +43,7 @@ def parse_pickle(content: bytes, where: str) -> Any:
     Raises: DataError if it is damaged or holds anything but plain data.
     """
     try:
+        content = _unpacked(content)
         _check_memory(content)
         return _Arrays().replace(_PlainUnpickler(io.BytesIO(content), encoding="latin1").load())
     except _RefusedError as error:
@@ -48,6 +53,18 @@ def parse_pickle(content: bytes, where: str) -> Any:
         ) from error
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise DataError(f"{where}: not a readable pickle: {error}") from error
+
+
+def _unpacked(content: bytes) -> bytes:
+    file = io.BytesIO(content)
+    if content.startswith(b"\x1f\x8b"):
+        content = gzip.GzipFile(fileobj=file).read(MAX_UNPACKED + 1)
+    elif content.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(file) as archive, archive.open("data") as entry:
+            content = entry.read(MAX_UNPACKED + 1)
+    if len(content) > MAX_UNPACKED:
+        raise ValueError(f"it unpacks to more than {MAX_UNPACKED} bytes")
+    return content
 
 
 def _check_memory(content: bytes) -> None:

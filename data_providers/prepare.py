@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_providers import sources
 from data_providers.errors import DataError
-from data_providers.formats import INDEX, Batch, PreparedStore, write_data_set
+from data_providers.formats import Batch, PreparedStore, is_complete, write_data_set
 from data_providers.shuffle import stratified_order
 from data_providers.sources import Report, Request, Source
 
@@ -81,7 +81,7 @@ def prepare(
     what = f"folder {source.resolve()}" if name == "folder" and source else name
     identity = f"{what}, size {size}, batches of {batch_size}, test {test_fraction}, seed {seed}"
     try:
-        if _is_complete(out, identity):
+        if is_complete(out, identity, PreparedStore):
             report(f"{out}: complete, nothing to do")
             return out
         content = recipe.load(Request(source, size, report))
@@ -106,22 +106,6 @@ def _recipe(name: str) -> Recipe:
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(RECIPES)}"
         raise DataError(f"no data set {name!r}; {hint}")
     return RECIPES[name]
-
-
-def _is_complete(out: Path, identity: str) -> bool:
-    """Whether `out` holds this very data set, undamaged; False if nothing is there."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    if not (out / INDEX).exists():
-        raise DataError(f"{out}: is not empty and holds no prepared data; name another folder")
-    store = PreparedStore(out)
-    if store.index.recipe != identity:
-        raise DataError(
-            f"{out}: holds other data ({store.index.recipe}) than asked for ({identity}); remove it"
-            " or name another folder"
-        )
-    store.verify()
-    return True
 
 
 def _batches(content: Source, batch_size: int, test_fraction: float, seed: int) -> Iterator[Batch]:

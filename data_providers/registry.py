@@ -9,19 +9,27 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from data_providers.base import DataProvider, ProviderOptions
-from data_providers.batches import BatchesProvider
+from data_providers.batches import BatchesProvider, CroppedProvider
 from data_providers.dummy import KINDS, DummyProvider
 from data_providers.errors import DataError
 from data_providers.folder import FolderProvider
 from data_providers.idx import IdxProvider
+from data_providers.image import JpegProvider
+from data_providers.vectors import LabelledVectorsProvider, VectorsProvider
 
 ENTRY_POINT_GROUP = "cudaconvnet.data_providers"
 
 PROVIDERS: dict[str, type[DataProvider]] = {
     "batches": BatchesProvider,
     "cifar": BatchesProvider,
+    "cifar-cropped": CroppedProvider,
+    "image": JpegProvider,
     "idx": IdxProvider,
     "folder": FolderProvider,
+    "default": VectorsProvider,
+    "memory": VectorsProvider,
+    "labeled": LabelledVectorsProvider,
+    "labeled-memory": LabelledVectorsProvider,
 }
 
 

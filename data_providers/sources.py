@@ -13,7 +13,7 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from data_providers import idx
 from data_providers.base import Shape
-from data_providers.batches import pickled_batch, pickled_label_names
 from data_providers.errors import DataError
 from data_providers.folder import PictureTree
 from data_providers.images import check_batch
+from data_providers.pickled_batches import check_part, label_names_of, pixel_batch
 from data_providers.pickles import parse_pickle
+from data_providers.pictures import find_parts
 
 Report = Callable[[str], object]
 
@@ -238,17 +239,17 @@ def _cifar10_pickles(source: Path) -> Source:
     """The `python` archive (a row per case) or `py-colmajor` (a column per case)."""
     train_names = [f"data_batch_{n}" for n in range(1, 6)]
     files = _members(source, {"batches.meta", *train_names, "data_batch_6", "test_batch"})
-    rows = "test_batch" in files
-    test_name = "test_batch" if rows else "data_batch_6"
+    test_name = "test_batch" if "test_batch" in files else "data_batch_6"
     absent = [name for name in ["batches.meta", *train_names, test_name] if name not in files]
     if absent:
         raise DataError(f"{source}: expected the files of CIFAR-10; there is no {absent[0]}")
     meta = parse_pickle(files["batches.meta"], f"{source}: batches.meta")
-    label_names = pickled_label_names(meta, f"{source}: batches.meta")
+    label_names = label_names_of(meta, f"{source}: batches.meta")
 
     def read(name: str) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         where = f"{source}: {name}"
-        return pickled_batch(parse_pickle(files[name], where), where, 3072, len(label_names), rows)
+        content = check_part(parse_pickle(files[name], where), where)
+        return pixel_batch([(where, content)], 3072, len(label_names))
 
     parts = [read(name) for name in train_names]
     pixels = np.concatenate([pixels for pixels, _ in parts], axis=1)
@@ -284,23 +285,13 @@ def picture_folder(request: Request) -> Source:
     source, size = request.source, request.size
     if source is None:
         raise DataError("a folder of pictures needs --source: the tree CLASS/picture.*")
-    test = next((source / name for name in ("test", "val") if (source / name).is_dir()), None)
-    if test is None or not (source / "train").is_dir():
-        tree = PictureTree(source, size)
-        return Source(_tree_note(source), tree.shape, tree.label_names, Images.of_tree(tree))
-    train_tree, test_tree = PictureTree(source / "train", size), PictureTree(test, size)
-    for what in ("label_names", "shape"):
-        expected, found = getattr(train_tree, what), getattr(test_tree, what)
-        if expected != found:
-            raise DataError(f"{test}: expected {what} {expected} as in train, found {found}")
-    return Source(
-        _tree_note(source),
-        train_tree.shape,
-        train_tree.label_names,
-        Images.of_tree(train_tree),
-        Images.of_tree(test_tree),
-    )
-
-
-def _tree_note(source: Path) -> str:
-    return f"tree of pictures {source.name}"
+    train_files, test_files = find_parts(source)
+    train = PictureTree(train_files, size)
+    note = f"tree of pictures {source.name}"
+    content = Source(note, train.shape, train.label_names, Images.of_tree(train))
+    if test_files is None:
+        return content
+    test = PictureTree(test_files, size)
+    if test.shape != train.shape:
+        raise DataError(f"{source}: expected test pictures of {train.shape}, found {test.shape}")
+    return replace(content, test=Images.of_tree(test))

@@ -15,7 +15,8 @@ from pathlib import Path
 from convnet import options, report
 from convnet.api import read_graph
 from convnet.config import schedules
-from convnet.config.keys import Ignored, Key
+from convnet.config.keys import Ignored, Key, Refused
+from convnet.config.layers import DROPOUT_KEY
 from convnet.layer_types.base import GPU_KEY, TRAIN, Layer
 from convnet.layer_types.cost import CostLayer
 from convnet.layer_types.registry import LAYER_TYPES
@@ -73,6 +74,8 @@ def key_table(keys: Iterable[Key]) -> str:
 def _value(key: Key) -> str:
     if isinstance(key.kind, Ignored):
         return "ignored"
+    if isinstance(key.kind, Refused):
+        return "refused"
     return key.kind.expected + ("; one per input" if key.per_input else "")
 
 
@@ -120,7 +123,7 @@ def _input_count(layer_type: type[Layer]) -> str:
 
 
 def common_keys() -> str:
-    return key_table(COMMON_KEYS)
+    return key_table((*COMMON_KEYS, DROPOUT_KEY))
 
 
 def weight_keys() -> str:
@@ -132,8 +135,17 @@ def neurons() -> str:
     for name, kind in NEURON_TYPES.items():
         parameters = f"[{','.join(kind.parameters)}]" if kind.parameters else ""
         in_place = "yes" if kind.from_output else "no"
-        rows.append((code(name + parameters), code(kind.formula), code(kind.derivative), in_place))
-    return table(("neuron", "y = f(x)", "dy/dx", "can overwrite its input"), rows)
+        rows.append(
+            (
+                code(name + parameters),
+                code(kind.formula),
+                code(kind.derivative),
+                in_place,
+                kind.training or "-",
+            )
+        )
+    header = ("neuron", "y = f(x)", "dy/dx", "can overwrite its input", "while training")
+    return table(header, rows)
 
 
 def schedule_formulas() -> str:

@@ -14,16 +14,21 @@ from convnet.api import DataShapes, read_graph
 from convnet.config.reader import Source
 from convnet.errors import ConfigError
 from convnet.graph import Graph
+from convnet.layer_types.base import Mode
 from convnet.net import Matrices, Net
 from convnet.ops.base import Ops
 from convnet.ops.cuda.emulated.build import COMPILER
 from convnet.ops.cuda.emulated.driver import EmulatedDriver
 from convnet.ops.cuda.ops import CudaOps
 from convnet.ops.reference import ReferenceOps
+from convnet.plan import Clock
 from convnet.train.gradcheck import check_gradients
 
 SHAPES = ((2, 5, 7), (1, 1, 1))  # of images and labels
 CLASSES = 3
+
+# Random layers draw, and all gradients can be read.
+MASKED = Mode(train=True, backward=True, all_gradients=True)
 
 # Values for every key that some layer type requires in the parameter file.
 PARAMETERS = """
@@ -150,6 +155,28 @@ def assert_gradients(net: Net, matrices: Matrices | None = None) -> None:
     for result in results.values():
         assert result.passed, f"{result.name}: error {result.error:.2e}, worst {result.worst}"
         assert result.numeric > 0, f"{result.name} does not influence the cost: nothing is tested"
+
+
+def assert_gradients_with_mask(net: Net, clock: Clock) -> None:
+    """Asserts the gradients of the training form of a net, at every seventh element."""
+    matrices = make_batch()
+    net.keep(*net.parameters)
+    net.forward(matrices, MASKED, clock)
+    net.backward()
+    gradients = {name: net.gradient(name) for name in net.parameters}
+    h = 1e-6
+    for name, gradient in gradients.items():
+        original = net.get_weights(name)
+        for index in list(np.ndindex(original.shape))[::7]:
+            costs = []
+            for step in (h, -h):
+                changed = original.copy()
+                changed[index] += step
+                net.set_weights(name, changed)
+                costs.append(net.forward(matrices, MASKED, clock)["cost"][0])
+            net.set_weights(name, original)
+            slope = (costs[0] - costs[1]) / (2 * h)
+            assert abs(slope - gradient[index]) < 1e-6 * max(1, abs(slope)), (name, index)
 
 
 def config_error(definition: str, extra: str = "", shapes: DataShapes = SHAPES) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tests import reference_lif
+
 # --- convolution, shared filters (conv) or filters per output pixel (local) -------------------
 
 
@@ -209,6 +211,11 @@ NEURONS = {
     "linear": lambda x, a, b: a * x + b,
     "log": lambda x, a: np.log(a + x),
     "drelu": lambda x, a: x - a * (np.exp(2 * x / a) - 1) / (np.exp(2 * x / a) + 1),
+    "power": lambda x, a: np.exp(a * np.log(x)),
+    "dropout": lambda x, p: (1 - p) * x,
+    "softlif": reference_lif.rate,
+    "softlifalpha": reference_lif.rate,
+    "softlifalpharc": reference_lif.rate,
 }
 
 # All in terms of x, the input.
@@ -225,6 +232,11 @@ DERIVATIVES = {
     "linear": lambda x, a, b: a,
     "log": lambda x, a: 1 / (a + x),
     "drelu": lambda x, a: 1 - 1 / np.cosh(x / a) ** 2,
+    "power": lambda x, a: a * np.exp((a - 1) * np.log(x)),
+    "dropout": lambda x, p: 1 - p,
+    "softlif": reference_lif.slope,
+    "softlifalpha": reference_lif.slope,
+    "softlifalpharc": reference_lif.slope,
 }
 
 

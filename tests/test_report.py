@@ -16,13 +16,17 @@ from convnet import report
 from convnet.errors import ConvnetError
 from convnet.geometry import Shape
 from convnet.options import FIELDS, Options, option_name, parse_range
+from tests.helpers import between, layer, make_graph
 from tests.train.helpers import Workplace
 
 
 def test_costs():
-    assert (
-        report.cost_text({"a": [2.0, 1.0], "b": [0.5]}, 4) == "a:  0.500000, 0.250000, b:  0.125000"
+    """In the order in which they come, however many values they have."""
+    graph = make_graph(
+        between(layer("top", "fc", "below", outputs=2)) + layer("b", "cost.sum2", "top")
     )
+    costs = {"cost": [2.0, 1.0], "b": [0.5]}
+    assert report.cost_text(costs, 4, graph) == "cost:  0.500000, 0.250000, b:  0.125000"
 
 
 @pytest.mark.parametrize("text", ["1-2", "1-3", "4"])

@@ -64,3 +64,23 @@ def test_nothing_fits() -> None:
     conv = layer("top", "conv", "data", channels=3, filterSize=1000, **CONV)
     with pytest.raises(ConfigError, match="filterSize must be at most"):
         shapes(DATA, LABELS, conv, CLASSIFIER)
+
+
+@pytest.mark.parametrize(
+    ("cost", "keys"), [("hingeloss", {}), ("gsinlabel", {"channels": 2, "imgSize": 1})]
+)
+def test_labels_of_other_costs(cost: str, keys: dict[str, int]) -> None:
+    net = layer("top", "fc", "data", outputs=4) + layer("c", f"cost.{cost}", "labels,top", **keys)
+    assert shapes(DATA, LABELS, net) == "3x32x32,1x1x1"
+
+
+def test_a_matrix_of_labels() -> None:
+    net = layer("top", "fc", "data", outputs=4) + layer("probs", "softmax", "top")
+    assert shapes(DATA, LABELS, net, layer("c", "cost.crossent", "labels,probs")) == (
+        "3x32x32,4x1x1"
+    )
+
+
+def test_channels_of_cccp() -> None:
+    top = layer("top", "cccp", "data", channels=2, in_nodes=3, out_nodes=4)
+    assert shapes(DATA, LABELS, top, CLASSIFIER) == "6x32x32,1x1x1"

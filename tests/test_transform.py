@@ -14,13 +14,16 @@ from convnet.transform import transform
 from tests.helpers import CLASSIFIER, DATA, SHAPES, layer, make_batch, parameter_file
 
 WINDOW = {"filters": 4, "filterSize": 3, "padding": 1, "initW": 0.3}
+SPARSE = WINDOW | {"filters": 1, "groups": 4, "randSparse": 1, "filterChannels": 2}
 TEXT = (
     DATA
     + layer("a", "conv", "data", channels=2, neuron="tanh[1,1]", **WINDOW)
     + layer("b", "conv", "a", channels=4, **WINDOW)
     + layer("c", "conv", "b,a", channels="4,4", weightSource="b,", sharedBiases=0, **WINDOW)
-    + layer("d", "fc", "c", outputs=5, initW=0.1)
-    + layer("e", "fc", "c", outputs=5, weightSource="d")
+    + layer("f", "conv", "c", channels=4, **SPARSE)
+    + layer("g", "conv", "f", channels=4, weightSource="f", **SPARSE)
+    + layer("d", "fc", "g", outputs=5, initW=0.1)
+    + layer("e", "fc", "g", outputs=5, weightSource="d")
     + layer("top", "concat", "d,e")
     + CLASSIFIER
 )
@@ -108,3 +111,8 @@ def test_mistakes(net: Net, what: dict[str, list[str]], says: str) -> None:
     with pytest.raises(OptionError) as caught:
         transformed(net, **what)
     assert str(caught.value) == says
+
+
+@pytest.mark.parametrize("what", [{"unshare": ["g"]}, {"conv_to_local": ["f"]}])
+def test_filters_go_on_seeing_the_same_channels(net: Net, what: dict[str, list[str]]) -> None:
+    assert_same_outputs(net, transformed(net, **what))

@@ -137,6 +137,18 @@ class Floats(Kind):
             raise self._refusal() from None
 
 
+class Ints(Kind):
+    """A comma-separated list of whole numbers from 0, of any length, parsed to a tuple."""
+
+    expected = "a comma-separated list of integers >= 0"
+
+    def parse(self, text: str) -> tuple[int, ...]:
+        try:
+            return tuple(int(Int(min=0).parse(item)) for item in split_list(text))
+        except ValueError:
+            raise self._refusal() from None
+
+
 class Rate(Kind):
     """A learning-rate schedule."""
 
@@ -192,6 +204,20 @@ class Ignored(Kind):
 
     def parse(self, text: str) -> None:
         return None
+
+
+class Refused(Kind):
+    """A key whose effect cannot be had; `expected` says what to write instead."""
+
+    def __init__(self, instead: str) -> None:
+        self.instead = instead
+
+    @property
+    def expected(self) -> str:
+        return self.instead
+
+    def parse(self, text: str) -> None:
+        raise self._refusal()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from convnet.config.keys import Ignored, Key, parse_keys, suggest
+from convnet.config.keys import Float, Ignored, Key, parse_keys, suggest
 from convnet.config.reader import Section, Source, quote, read_sections
 from convnet.config.schedules import split_list
 from convnet.errors import ConfigError, Problems
@@ -17,6 +17,18 @@ _COMMON_KEYS = (
     Key("inputs", Ignored(), "comma-separated names of layers defined above"),
 )
 """Keys that this module reads itself, before it knows the layer's type."""
+
+DROPOUT_KEY = Key(
+    "dropout",
+    Float(min=0, max=1),
+    "probability that an output of the layer is set to 0 while training, before its neuron; in "
+    "tests all outputs are multiplied by 1 - dropout",
+    default=0.0,
+    file="parameters",
+)
+"""A key of every layer that has an output."""
+
+_NEVER_RAN = {"sum": "type 'sum' never ran in cuda-convnet's engine; use eltsum, or fc"}
 
 
 class TypeInfo(Protocol):
@@ -139,7 +151,7 @@ class _Layers:
         if needed and settings is None and self.settings is not None:
             self._report(section, f"needs a section [{name}] in the parameter file")
         values = parse_keys(
-            [*_COMMON_KEYS, *info.keys],
+            [*_COMMON_KEYS, *info.keys, *[DROPOUT_KEY] * info.has_output],
             section,
             settings,
             len(self.inputs[name]),
@@ -179,7 +191,10 @@ class _Layers:
         return tuple(filter(None, items))
 
     def _report_type(self, section: Section) -> None:
-        if found := self._type(section.name):
+        found = self._type(section.name)
+        if found in _NEVER_RAN:
+            self._report(section, _NEVER_RAN[found], "type")
+        elif found:
             text = f"unknown layer type {quote(found)}{suggest(found, self.types)}"
             self._report(section, text, "type")
         elif "type" not in section.broken:

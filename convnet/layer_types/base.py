@@ -163,6 +163,9 @@ class Layer(ABC):
         name, inputs, where: of the section; `where` is "file:line".
         values: the typed values of its keys.
         shape: what it puts out per image.
+        keep_rate: the share of its outputs that stay while training, see DROPOUT_KEY; the graph
+            puts a layer after it that drops the others.
+        warnings: what may be a mistake in its section.
         replicas: number of its devices, see convnet.replicas.
         part: the part of a minibatch that is being recorded.
     """
@@ -182,6 +185,8 @@ class Layer(ABC):
         self.where = spec.where
         self.values: dict[str, Any] = spec.values
         self.inputs = tuple(inputs)
+        self.keep_rate: float = 1 - spec.values.get("dropout", 0.0)
+        self.warnings: list[str] = []
         self.replicas = 1
         self.begin(WHOLE)
 
@@ -228,12 +233,13 @@ class Layer(ABC):
             self.temporaries[name] = new_buffer(f"{self.name}.{name}", shape, part=self.part)
         return self.temporaries[name]
 
-    def random_key(self) -> Callable[[Clock], RandomKey]:
+    def random_key(self, label: str = "") -> Callable[[Clock], RandomKey]:
         """What the layer's random numbers depend on: its name, and where the training is.
 
-        For the part of a minibatch that is being recorded.
+        For the part of a minibatch that is being recorded. A layer that draws for several
+        purposes gives each a label.
         """
-        part, stream = self.part, zlib.crc32(self.name.encode())
+        part, stream = self.part, zlib.crc32(f"{self.name}{label}".encode())
 
         def at(clock: Clock) -> RandomKey:
             minibatch = clock.minibatch * part.of + part.first

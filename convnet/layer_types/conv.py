@@ -1,18 +1,17 @@
-"""Convolutional layers: filters shared by all pixels (conv), or not (local)."""
+"""Convolutional layers: filters shared by all pixels (conv, cccp), or not (local)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from convnet.config.keys import Bool, Float, Ignored, Int, Key
+from convnet.config.keys import Bool, Float, Ignored, Int, Ints, Key, Refused
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
-from convnet.geometry import Shape, Window
-from convnet.layer_types.base import Grad, Layer
+from convnet.geometry import Window
+from convnet.layer_types.base import Layer
+from convnet.layer_types.sparse import check_sparse, draw_connections, split_connections
 from convnet.layer_types.weights import WeightLayer
-from convnet.neurons import IDENT
-from convnet.ops.base import Ops
-from convnet.plan import Buffer
+from convnet.layer_types.window import WindowLayer
 
 _WINDOW_KEYS = (
     Key("channels", Int(min=1), "channels of the input images", per_input=True),
@@ -28,6 +27,33 @@ _WINDOW_KEYS = (
         per_input=True,
     ),
     Key(
+        "randSparse",
+        Bool(),
+        "each group sees filterChannels channels at random instead of its block",
+        default=False,
+        per_input=True,
+    ),
+    Key(
+        "filterChannels",
+        Int(min=0),
+        "with randSparse: channels that a group sees; 0: channels / groups",
+        default=0,
+        per_input=True,
+    ),
+    Key(
+        "filterConns",
+        Ints(),
+        "with randSparse: the channels that the groups see, group by group and input by input; "
+        "drawn from the layer's name if absent",
+        default=(),
+    ),
+    Key(
+        "initCFunc",
+        Refused("filterConns with what the function returns"),
+        "drew the channels that the groups see: write what it returned as filterConns",
+        default=None,
+    ),
+    Key(
         "modulesX",
         Int(min=0),
         "filter positions per side; 0: as many as cover the padded image",
@@ -38,67 +64,81 @@ _WINDOW_KEYS = (
 )
 
 
-class _WindowLayer(WeightLayer):
-    """What conv and local share: one Window per input, all with the same output shape."""
+class _FilterLayer(WindowLayer):
+    """What conv and local share: filters of a size, in groups that see some of the channels."""
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
-        super().__init__(spec, inputs, earlier)
-        self.windows = [self._window(i) for i in range(len(inputs))]
-        shapes = {g.acts_shape for g in self.windows}
-        if len(shapes) > 1:
-            raise ShapeError(
-                "all inputs must give the same number of filters and pixels; found "
-                + ", ".join("x".join(map(str, g.acts_shape)) for g in self.windows)
-            )
-        self.shape = Shape(*self.windows[0].acts_shape)
-
-    def _window(self, i: int) -> Window:
+    def window(self, i: int) -> Window:
         v = self.values
         images = self.images_shape(v["channels"][i], i)
+        groups = v["groups"][i]
+        seen = images.channels
+        if v["randSparse"][i]:
+            filter_channels = v["filterChannels"][i] or seen // groups
+            check_sparse(seen, groups, filter_channels)
+            seen = groups * filter_channels
+        elif v["filterChannels"][i] not in (0, seen // groups):
+            raise ShapeError(
+                f"filterChannels without randSparse is channels / groups, {seen // groups}; "
+                f"found {v['filterChannels'][i]}"
+            )
         return Window(
-            *images.as_tuple(),
-            filters=v["filters"][i] * v["groups"][i],
+            seen,
+            images.height,
+            images.width,
+            filters=v["filters"][i] * groups,
             filter_size=v["filterSize"][i],
             padding=v["padding"][i],
             stride=v["stride"][i],
-            groups=v["groups"][i],
+            groups=groups,
             modules=v["modulesX"],
         )
 
-    @property
-    def multiply_adds(self) -> int:
-        return sum(g.multiply_adds for g in self.windows)
-
-    # conv and local have operations of the same form, named after the layer type.
-
-    def fprop(
+    def make_parameters(
         self,
-        ops: Ops,
-        i: int,
-        x: Buffer,
-        weights: Buffer,
-        biases: Buffer | None,
-        y: Buffer,
-        add: bool,
+        weight_shapes: Sequence[tuple[int, int]],
+        fan_ins: Sequence[int],
+        bias_shape: tuple[int, int],
     ) -> None:
-        g, op = self.windows[i], getattr(ops, f"{self.type_name}_fprop")
-        op(g, x.reshape(*g.images_shape), weights, biases, IDENT, y, add)
+        super().make_parameters(weight_shapes, fan_ins, bias_shape)
+        v = self.values
+        sparse = v["randSparse"]
+        counts = [g.channels if s else 0 for g, s in zip(self.windows, sparse, strict=True)]
+        given: Iterable[tuple[int, ...]] = [
+            draw_connections(self.name, i, v["channels"][i], count) if count else ()
+            for i, count in enumerate(counts)
+        ]
+        if v["filterConns"]:
+            given = split_connections(v["filterConns"], counts, v["channels"])
+        for i, own in enumerate(given):
+            self.connections[i] = self._shared_connections(i) or own or None
 
-    def dgrad(self, ops: Ops, i: int, weights: Buffer, dy: Buffer, grad: Grad) -> None:
-        g, op = self.windows[i], getattr(ops, f"{self.type_name}_dgrad")
-        op(g, weights, dy, grad.buffer.reshape(*g.images_shape), grad.add)
+    def _shared_connections(self, i: int) -> tuple[int, ...] | None:
+        """Those of the matrix that input i shares, if it does.
 
-    def wgrad(self, ops: Ops, i: int, x: Buffer, dy: Buffer, gradient: Buffer, add: bool) -> None:
-        g, op = self.windows[i], getattr(ops, f"{self.type_name}_wgrad")
-        op(g, x.reshape(*g.images_shape), dy, gradient, add)
+        Raises:
+            ShapeError: they do not fit this layer.
+        """
+        weights = self.weights[i]
+        owner = self if weights.layer == self.name else self._earlier[weights.layer]
+        assert isinstance(owner, _FilterLayer)
+        index = owner.weights.index(weights)
+        if owner is self and index == i:
+            return None
+        connections = owner.connections[index]
+        if (connections is not None) != self.values["randSparse"][i] or (
+            connections and len(connections) != self.windows[i].channels
+        ):
+            raise ShapeError(
+                f"weightSource '{self.values['weightSource'][i]}' must have the same randSparse, "
+                f"groups and filterChannels"
+            )
+        return connections
 
 
-class ConvLayer(_WindowLayer):
+class ConvLayer(_FilterLayer):
     """Convolution of images with square filters, plus biases."""
 
-    type_name = "conv"
+    type_name = family = "conv"
     title = "convolutional layer"
     keys = (
         *_WINDOW_KEYS,
@@ -142,10 +182,10 @@ class ConvLayer(_WindowLayer):
         return [(1, low, high, True), *super().bounds(i)]
 
 
-class LocalLayer(_WindowLayer):
+class LocalLayer(_FilterLayer):
     """Locally connected: like conv, with filters and biases of its own at every pixel."""
 
-    type_name = "local"
+    type_name = family = "local"
     title = "locally-connected layer"
     keys = (*_WINDOW_KEYS, *WeightLayer.keys)
 
@@ -159,3 +199,35 @@ class LocalLayer(_WindowLayer):
     def bounds(self, i: int) -> list[tuple[int, float, float, bool]]:
         wball: float = self.values["wball"][i]
         return [(self.windows[i].out_pixels, 0.0, wball, False)] if wball > 0 else []
+
+
+class CccpLayer(WindowLayer):
+    """Cascaded cross-channel parametric pooling: fully connected at every pixel, group by group.
+
+    A 1x1 convolution: each of `channels` groups makes out_nodes channels of in_nodes channels.
+    From the fork mavenlin/cuda-convnet: Lin, Chen and Yan, "Network In Network" (2014).
+    """
+
+    type_name = "cccp"
+    title = "cross-channel pooling layer"
+    family = "conv"
+    keys = (
+        Key("channels", Int(min=1), "number of groups"),
+        Key("in_nodes", Int(min=1), "channels of the input, per group"),
+        Key("out_nodes", Int(min=1), "channels of the output, per group"),
+        *WeightLayer.keys,
+    )
+
+    def __init__(
+        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
+    ) -> None:
+        super().__init__(spec, inputs, earlier)
+        shapes = [g.conv_filters_shape for g in self.windows]
+        self.make_parameters(shapes, [g.taps for g in self.windows], (1, self.shape.channels))
+
+    def window(self, i: int) -> Window:
+        groups, v = self.values["channels"], self.values
+        images = self.images_shape(groups * v["in_nodes"], i)
+        return Window(
+            *images.as_tuple(), filters=groups * v["out_nodes"], filter_size=1, groups=groups
+        )

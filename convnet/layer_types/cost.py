@@ -6,12 +6,12 @@ the images of a minibatch; who prints them divides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from convnet.config.keys import Float, Int, Key
+from convnet.config.keys import Float, Int, Key, Names
 from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
 from convnet.geometry import Shape
@@ -48,8 +48,11 @@ class CostLayer(Layer):
     """Base of the costs.
 
     Attributes:
-        value_names: what the cost's values are; the first is what is minimised.
-        values_buffer: where the operation puts them, summed over the images.
+        value_names: what the values are that are reported; the first is what is minimised.
+        computed: how many values the operation computes, those that are reported first.
+        values_buffer: where it puts them, summed over the images.
+        children: costs whose values are added to this one's when they are reported.
+        is_child: whether this cost's values are added to another's.
     """
 
     keys: ClassVar[tuple[Key, ...]] = (
@@ -60,21 +63,62 @@ class CostLayer(Layer):
             "weight of this cost in the objective; 0: only reported",
             file="parameters",
         ),
+        Key(
+            "children",
+            Names(),
+            "costs of the same type, defined above, whose values are added to this one's and not "
+            "printed themselves",
+            default=(),
+        ),
     )
     needs_parameters = True
     has_output = False
-    value_names: ClassVar[tuple[str, ...]]
+    value_names: tuple[str, ...]
+    additive_values: ClassVar[int | None] = None  # so many values can be added up; None: all
 
-    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
+    def __init__(
+        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
+    ) -> None:
+        """`earlier`: the layers defined above, which `children` may name."""
+        self.computed = len(self.value_names)
         super().__init__(spec, inputs)
         self.shape = Shape(0)
         coeff = spec.values["coeff"]
         self.coeff: float = 1.0 if coeff is None else coeff
+        self.is_child = False
+        self.children = [self._child(name, earlier) for name in spec.values["children"]]
+        if self.children:
+            self.report_additive_values()
 
     def begin(self, part: Part) -> None:
         super().begin(part)
-        shape = (len(self.value_names),)
+        shape = (self.computed,)
         self.values_buffer = new_buffer(f"{self.name}.values", shape, per_case=False, part=part)
+
+    def _child(self, name: str, earlier: Mapping[str, Layer]) -> CostLayer:
+        child = earlier.get(name)
+        if not isinstance(child, CostLayer) or child.type_name != self.type_name:
+            raise ShapeError(
+                f"children: '{name}' must be a layer of type '{self.type_name}' defined above"
+            )
+        child.report_additive_values()
+        child.is_child = True
+        return child
+
+    def report_additive_values(self) -> None:
+        """From now on reports only values whose sum over several costs has a meaning.
+
+        Raises:
+            ShapeError: this cost has none.
+        """
+        if self.additive_values == 0:
+            raise ShapeError(f"values of '{self.name}', a {self.title}, cannot be added up")
+        self.value_names = self.value_names[: self.additive_values]
+
+    @property
+    def family(self) -> list[CostLayer]:
+        """The costs that are reported as one under this cost's name: itself and all below it."""
+        return [self, *(member for child in self.children for member in child.family)]
 
     def check_data(self, matrices: Sequence[np.ndarray]) -> None:
         """Looks at the data of a batch before it is used.
@@ -83,8 +127,54 @@ class CostLayer(Layer):
             BatchError: it is not what this cost needs.
         """
 
+    def format(self, values: Sequence[float], cases: int, label_names: Sequence[str]) -> str:
+        """What is printed of `values`, sums over `cases` images."""
+        return ", ".join(f"{value / cases:.6f}" for value in values)
 
-class LogregCost(CostLayer):
+
+class ClassLabelCost(CostLayer):
+    """Base of costs with two inputs: the labels, one number per image, and one row per class."""
+
+    min_inputs = 2
+    max_inputs = 2
+
+    def __init__(
+        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
+    ) -> None:
+        super().__init__(spec, inputs, earlier)
+        self.labels = label_layer(self.inputs[0])
+        self.classes = self.inputs[1].shape.size
+
+    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+        labels = self.labels.read(matrices)
+        valid = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
+        if not valid.all():
+            raise BatchError(
+                f"labels must be whole numbers from 0 to {self.classes - 1}, the classes of "
+                f"'{self.inputs[1].name}'; found {labels[~valid][0]:g}"
+            )
+
+
+def label_layer(layer: Layer) -> DataLayer:
+    """The first input of a cost, if it can be the labels; raises ShapeError if not."""
+    if not isinstance(layer, DataLayer) or layer.shape.size != 1:
+        raise ShapeError(
+            f"first input must be the labels, a data layer with one number per image; "
+            f"found '{layer.name}' of type '{layer.type_name}' with {layer.shape.size}"
+        )
+    return layer
+
+
+def check_softmax(layer: Layer) -> None:
+    """Raises ShapeError if the second input of a cost is not a softmax layer."""
+    if layer.type_name != "softmax":
+        raise ShapeError(
+            f"second input must be a softmax layer; "
+            f"found '{layer.name}' of type '{layer.type_name}'"
+        )
+
+
+class LogregCost(ClassLabelCost):
     """Multinomial logistic regression: -log of the probability of the right class.
 
     Inputs: the labels (one number per image, from 0) and a softmax layer.
@@ -98,39 +188,17 @@ class LogregCost(CostLayer):
             "topk", Int(min=1), "third value: label not among the k best", default=1, file="either"
         ),
     )
-    min_inputs = 2
-    max_inputs = 2
     value_names = ("logprob", "error", "top-k error")
 
-    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
-        super().__init__(spec, inputs)
-        labels, probs = self.inputs
-        if not isinstance(labels, DataLayer) or labels.shape.size != 1:
-            raise ShapeError(
-                f"first input must be the labels, a data layer with one number per image; "
-                f"found '{labels.name}' of type '{labels.type_name}' with {labels.shape.size}"
-            )
-        self.labels = labels
-        if probs.type_name != "softmax":
-            raise ShapeError(
-                f"second input must be a softmax layer; "
-                f"found '{probs.name}' of type '{probs.type_name}'"
-            )
+    def __init__(
+        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
+    ) -> None:
+        super().__init__(spec, inputs, earlier)
+        check_softmax(self.inputs[1])
         self.top: int = spec.values["topk"]
-        if self.top > probs.shape.size:
+        if self.top > self.classes:
             raise ShapeError(
-                f"topk must be at most the number of classes, {probs.shape.size}; "
-                f"found topk={self.top}"
-            )
-
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
-        labels = matrices[self.labels.index][self.labels.rows]
-        classes = self.inputs[1].shape.size
-        valid = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
-        if not valid.all():
-            raise BatchError(
-                f"labels must be whole numbers from 0 to {classes - 1}, the classes of "
-                f"'{self.inputs[1].name}'; found {labels[~valid][0]:g}"
+                f"topk must be at most the number of classes, {self.classes}; found topk={self.top}"
             )
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:

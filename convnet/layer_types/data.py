@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from convnet.config.keys import Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
@@ -46,3 +48,7 @@ class DataLayer(Layer):
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
         """Nothing: the net uploads the data before each step."""
+
+    def read(self, matrices: Sequence[np.ndarray]) -> np.ndarray:
+        """The rows of a batch that this layer puts out."""
+        return matrices[self.index][self.rows]

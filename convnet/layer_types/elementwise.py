@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from convnet.config.keys import Bool, Float, Floats, Key, NeuronKind
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode, check_equal_sizes
+from convnet.layer_types.base import (
+    GPU_KEY,
+    NEURON_KEY,
+    Backward,
+    Layer,
+    Mode,
+    check_equal_sizes,
+)
 from convnet.neurons import Neuron
 from convnet.ops.base import Ops
 from convnet.plan import Buffer, RunValue
@@ -31,10 +39,22 @@ class NeuronLayer(Layer):
         return self.neuron.from_output
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
-        ops.neuron_fprop(self.neuron, x[0], y)
+        if not (mode.train and self.neuron.is_random):
+            ops.neuron_fprop(self.neuron, x[0], y)
+        elif self.neuron.kind == "dropout":
+            self._drop(ops, x[0], y, False)
+        else:
+            ops.noisy_neuron_fprop(self.neuron, x[0], RunValue(self.random_key()), y)  # type: ignore[arg-type]
+
+    def _drop(self, ops: Ops, source: Buffer, target: Buffer, add: bool) -> None:
+        keep = 1 - self.neuron.parameters[0]
+        ops.dropout(source, keep, 1.0, RunValue(self.random_key()), target, add)  # type: ignore[arg-type]
 
     def backward(self, ops: Ops, b: Backward) -> None:
         grad = b.grad
+        if b.mode.train and self.neuron.kind == "dropout":
+            self._drop(ops, b.dy, grad.buffer, grad.add)
+            return
         values = b.y if self.neuron.from_output else b.x[0]
         ops.neuron_bprop(self.neuron, values, b.dy, grad.buffer, grad.add)
 
@@ -109,7 +129,7 @@ class ConcatLayer(Layer):
     type_name = "concat"
     title = "concatenation layer"
     keys = (NEURON_KEY, GPU_KEY)
-    max_inputs = None
+    max_inputs: ClassVar[int | None] = None
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
         super().__init__(spec, inputs)
@@ -132,6 +152,22 @@ class ConcatLayer(Layer):
             if grad is not None:
                 ops.copy_rows(b.dy.reshape(-1), row, grad.buffer.reshape(-1), 0, size, grad.add)
             row += size
+
+
+class PassLayer(ConcatLayer):
+    """As concat; in cuda-convnet2 it did without copying."""
+
+    type_name = "pass"
+    title = "pass-through layer"
+
+
+class UnionLayer(ConcatLayer):
+    """As concat, of two inputs. From the fork alemagnani/cuda-convnet."""
+
+    type_name = "union"
+    title = "union layer"
+    min_inputs = 2
+    max_inputs = 2
 
 
 class DropoutLayer(Layer):
@@ -191,3 +227,7 @@ class Dropout2Layer(DropoutLayer):
     def kept_scale(self, mode: Mode) -> tuple[bool, float]:
         dropping = mode.train and self.enabled
         return dropping, 1.0 if dropping else self.keep
+
+
+class DetachedDropout(Dropout2Layer):
+    """What the key `dropout` of a layer becomes: a dropout2 layer after it, before its neuron."""

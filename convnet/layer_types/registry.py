@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from convnet.layer_types.base import Layer
 from convnet.layer_types.colors import Rgb2LabLayer, Rgb2YuvLayer
-from convnet.layer_types.conv import ConvLayer, LocalLayer
+from convnet.layer_types.conv import CccpLayer, ConvLayer, LocalLayer
 from convnet.layer_types.cost import LogregCost, SoftmaxLayer, Sum2Cost
+from convnet.layer_types.cost_entropy import BceCost, CeCost, CrossentCost, DceCost
+from convnet.layer_types.cost_ranking import GsinlabelCost, HingelossCost, LocrankCost
 from convnet.layer_types.data import DataLayer
 from convnet.layer_types.elementwise import (
     ConcatLayer,
@@ -14,6 +16,15 @@ from convnet.layer_types.elementwise import (
     EltmaxLayer,
     EltsumLayer,
     NeuronLayer,
+    PassLayer,
+    UnionLayer,
+)
+from convnet.layer_types.fc_variants import (
+    FcdropcfLayer,
+    FcdropcLayer,
+    FcdropLayer,
+    FcdropoLayer,
+    SfcLayer,
 )
 from convnet.layer_types.images import (
     BlurLayer,
@@ -33,7 +44,13 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         DataLayer,
         ConvLayer,
         LocalLayer,
+        CccpLayer,
         FcLayer,
+        SfcLayer,
+        FcdropoLayer,
+        FcdropLayer,
+        FcdropcLayer,
+        FcdropcfLayer,
         PoolLayer,
         CmpoolLayer,
         RnormLayer,
@@ -51,10 +68,19 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         EltsumLayer,
         EltmaxLayer,
         ConcatLayer,
+        PassLayer,
+        UnionLayer,
         DropoutLayer,
         Dropout2Layer,
         SoftmaxLayer,
         LogregCost,
+        CrossentCost,
+        CeCost,
+        BceCost,
+        DceCost,
+        HingelossCost,
         Sum2Cost,
+        GsinlabelCost,
+        LocrankCost,
     )
 }

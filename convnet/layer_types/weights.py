@@ -87,7 +87,7 @@ class WeightLayer(Layer):
         Key("superEps", Ignored(), "without effect", default=None, file="parameters"),
         Key("superMom", Ignored(), "without effect", default=None, file="parameters"),
     )
-    max_inputs = None
+    max_inputs: ClassVar[int | None] = None
     needs_parameters = True
 
     def __init__(
@@ -227,9 +227,12 @@ class FcLayer(WeightLayer):
         self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
     ) -> None:
         super().__init__(spec, inputs, earlier)
-        outputs: int = spec.values["outputs"]
+        self.make_layer(spec.values["outputs"])
+
+    def make_layer(self, outputs: int) -> None:
+        """Sets the shape and creates the matrices."""
         self.shape = Shape(outputs)
-        shapes = [(layer.shape.size, outputs) for layer in inputs]
+        shapes = [(layer.shape.size, outputs) for layer in self.inputs]
         self.make_parameters(shapes, [rows for rows, _ in shapes], (1, outputs))
 
     @property

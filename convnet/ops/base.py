@@ -30,12 +30,13 @@ from convnet.ops.spec.convolution import ConvolutionOps
 from convnet.ops.spec.costs import CostOps
 from convnet.ops.spec.elementwise import ElementwiseOps
 from convnet.ops.spec.images import ImageOps
+from convnet.ops.spec.random import RandomOps
 from convnet.ops.spec.windows import WindowOps
 
 __all__ = ["IN_PLACE", "Array", "In", "InOut", "Ops", "Out", "RandomKey"]
 
 
-class Ops(ConvolutionOps, WindowOps, ImageOps, ElementwiseOps, CostOps):
+class Ops(ConvolutionOps, WindowOps, ImageOps, ElementwiseOps, RandomOps, CostOps):
     """One backend. `dtype` is the type of all its arrays.
 
     The families of operations are in convnet/ops/spec/; memory and learning are here.
@@ -91,6 +92,7 @@ IN_PLACE = {
     "add_scaled": ("inputs", "acts"),
     "eltmax": ("first", "acts"),
     "dropout": ("inputs", "acts"),
+    "noisy_neuron_fprop": ("inputs", "acts"),
     "lab_curve_fprop": ("inputs", "acts"),
     "lab_curve_bprop": ("acts_grad", "inputs_grad"),
     "softmax_fprop": ("inputs", "acts"),

@@ -43,3 +43,14 @@ def uniform(key: RandomKey, count: int) -> np.ndarray:
     counters[1:] = [[word & _WORD] for word in (key.minibatch, key.batch, key.epoch)]
     words = philox4x32(counters, (key.seed, key.stream)).T.reshape(-1)[:count]
     return (words >> 8).astype(np.float32) * np.float32(2.0**-24)
+
+
+def normal(key: RandomKey, count: int) -> np.ndarray:
+    """Standard normal numbers: float64 (count,), by the method of Box and Muller.
+
+    Elements 2i and 2i + 1 are r cos(2 pi v) and r sin(2 pi v), where r = sqrt(-2 log(1 - u)) and
+    u, v are elements 2i and 2i + 1 of `uniform`.
+    """
+    u, v = uniform(key, count + count % 2).astype(np.float64).reshape(-1, 2).T
+    radius, angle = np.sqrt(-2 * np.log(1 - u)), 2 * np.pi * v
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:count]

@@ -60,7 +60,7 @@ def find_value(run: Run, cost: str = "", index: int = 0) -> Value:
 
 def cost_layers(run: Run) -> dict[str, CostLayer]:
     """Raises: ConvnetError if there are none."""
-    costs = {cost.name: cost for cost in run.net.costs}
+    costs = {cost.name: cost for cost in run.net.costs if not cost.is_child}
     if not costs:
         raise ConvnetError(f"{run.path}: the net has no cost layer, so there is no curve")
     return costs

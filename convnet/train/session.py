@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convnet import resources
+from convnet import report, resources
 from convnet.api import make_ops, new_net, read_graph, restore
 from convnet.checkpoint import (
     Checkpoint,
@@ -48,6 +49,10 @@ class Session:
     state: TrainingState
     directory: Path
     warnings: list[str]
+
+    def cost_text(self, costs: Mapping[str, Sequence[float]], cases: int) -> str:
+        """The printed form of costs summed over `cases` images."""
+        return report.cost_text(costs, cases, self.net.graph, self.test_data.label_names)
 
     def save(self) -> Path:
         """Writes a checkpoint.
@@ -270,6 +275,8 @@ def open_data(options: Options, *, test: bool) -> DataProvider:
             multiview_test=options.multiview_test and test and not options.write_features,
             mirror=options.mirror,
             scalar_mean=options.scalar_mean,
+            crop_border=options.crop_border,
+            color_noise=options.color_noise,
             image_size=options.image_size,
             batch_size=options.batch_size,
             seed=options.seed,

@@ -17,7 +17,7 @@ from convnet.checkpoint import write_atomically
 from convnet.errors import BatchError, ConvnetError, NonFiniteError, OptionError
 from convnet.graph import Graph
 from convnet.layer_types.cost import LogregCost
-from convnet.net import Matrices, Net
+from convnet.net import Costs, Matrices, Net
 from convnet.options import Options
 from convnet.train.session import Session
 from data_providers.prefetch import Prefetcher
@@ -36,6 +36,14 @@ def add_costs(sums: Sums, costs: Mapping[str, Collection[float]]) -> None:
     for name, values in costs.items():
         before = sums.get(name, [0.0] * len(values))
         sums[name] = [float(a + b) for a, b in zip(before, values, strict=True)]
+
+
+def reported(net: Net, costs: Costs) -> Costs:
+    """The costs as they are reported: the values of children are added to their parents'."""
+    layers = [cost for cost in net.costs if cost.name in costs and not cost.is_child]
+    return {
+        cost.name: np.sum([costs[member.name] for member in cost.family], axis=0) for cost in layers
+    }
 
 
 def check_batch(net: Net, matrices: Matrices, number: int) -> int:
@@ -88,7 +96,7 @@ def test_batch(session: Session, number: int, matrices: Matrices) -> tuple[Sums,
             else:
                 costs = net.finite_costs(parts[0])
                 means = _predictions(net) if wanted else {}
-            add_costs(sums, costs)
+            add_costs(sums, reported(net, costs))
             if wanted:
                 predictions.append(means[wanted].reshape(-1, parts[0][0].shape[1]))
     except NonFiniteError as error:
@@ -180,7 +188,7 @@ def test_only(session: Session) -> None:
     sums, total = test_batches(session, session.options.test_range, verbose=True)
     statistics = report.weight_statistics(session.net.state(), session.net.graph)
     saved = str(session.save()) if session.options.force_save else ""
-    report.print_test(report.cost_text(sums, total), weights=statistics, saved=saved)
+    report.print_test(session.cost_text(sums, total), weights=statistics, saved=saved)
 
 
 def write_features(session: Session) -> None:

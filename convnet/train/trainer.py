@@ -20,6 +20,7 @@ from convnet.train.testing import (
     add_costs,
     check_batch,
     minibatches,
+    reported,
     test_batches,
     test_numbers,
 )
@@ -99,7 +100,7 @@ def train(session: Session) -> None:
                 seconds = time.perf_counter() - started
                 log.write("train", epoch=epoch, batch=number, costs=costs, cases=cases, sec=seconds)
                 line = f"{epoch}.{number} ({100 * clock.progress:.2f}%)... "
-                line += report.cost_text(costs, cases)
+                line += session.cost_text(costs, cases)
                 if done % options.test_freq == 0 or done == total:
                     report.text(line)
                     _test_and_save(session, log, started)
@@ -134,7 +135,7 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
             continue
         step = replace(clock, minibatch=index, steps=state.steps)
         try:
-            add_costs(state.partial, net.train_step(part, step))
+            add_costs(state.partial, reported(net, net.train_step(part, step)))
         except NonFiniteError as error:
             raise NonFiniteError(
                 f"batch {clock.epoch}.{clock.batch}, minibatch {index}: {error}"
@@ -176,8 +177,8 @@ def _test_and_save(session: Session, log: report.Log, started: float) -> None:
         checkpoint=str(path),
     )
     report.print_test(
-        report.cost_text(costs, cases),
-        averages=report.cost_text(sums, sum(n for _, n in recent)),
+        session.cost_text(costs, cases),
+        averages=session.cost_text(sums, sum(n for _, n in recent)),
         weights=report.weight_statistics(session.net.state(), session.net.graph),
         saved=str(path),
         seconds=time.perf_counter() - started,

@@ -102,6 +102,28 @@ def test_kinds(kind, text, value):
         (Floats(), "inf", "expected a comma-separated list of finite numbers"),
         (Rate(), "x", "a learning rate must be a finite number, found 'x'"),
         (NeuronKind(), "linear[inf,1]", "parameters of a neuron must be finite"),
+        (NeuronKind(), "tanh[0,1]", "parameter a of neuron 'tanh[0,1]' must not be 0"),
+        (
+            NeuronKind(),
+            "dropout[1]",
+            "parameter p of neuron 'dropout[1]' must be at least 0 and below 1",
+        ),
+        (
+            NeuronKind(),
+            "softlif[1,0,0.1,1,0,1]",
+            "parameter g of neuron 'softlif[1,0,0.1,1,0,1]' must be above 0",
+        ),
+        (
+            NeuronKind(),
+            "softlif[1,-1,0.1,1,1,1]",
+            "parameter t of neuron 'softlif[1,-1,0.1,1,1,1]' must be at least 0",
+        ),
+        (
+            NeuronKind(),
+            "softlifalpharc[1,0,0.1,1,1,0.1]",
+            "parameters r and s of neuron 'softlifalpharc[1,0,0.1,1,1,0.1]' must differ by at "
+            "least 0.001",
+        ),
     ],
 )
 def test_kinds_refuse(kind, text, message):

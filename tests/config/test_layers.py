@@ -89,7 +89,7 @@ def test_layers_in_file_order():
         name="fc2",
         type="fc",
         inputs=("data", "fc1"),
-        values={"outputs": 10, "neuron": None, "epsW": (Const(0.1), Const(0.2))},
+        values={"outputs": 10, "neuron": None, "epsW": (Const(0.1), Const(0.2)), "dropout": 0.0},
         where="f:12",
     )
     assert specs[2].values["neuron"] == Neuron("relu")
@@ -247,7 +247,7 @@ def test_lenient_warns():
     assert len(specs) == 6
     assert problems.warnings == [
         "f:23: Layer 'idle': unknown parameter 'scale'; expected one of type, inputs, outputs, "
-        "neuron, epsW",
+        "neuron, epsW, dropout",
         "f:19: Layer 'idle' of type 'fc' is unused",
         "p:9: section [other] belongs to no layer; expected one of data, labels, fc1, fc2, cost, "
         "idle",

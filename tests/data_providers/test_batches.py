@@ -1,11 +1,16 @@
+import gzip
 import pickle
 import re
+import zipfile
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from data_providers import DataError, ProviderOptions, create
-from data_providers.batches import PickledStore, pickled_batch
+from data_providers.batches import PickledStore
+from data_providers.formats import Batch
+from data_providers.pickled_batches import check_part, pixel_batch
 from tests.data_providers.helpers import colmajor_folder, prepared, random_batch
 
 SHAPE = (3, 6, 6)
@@ -67,8 +72,9 @@ def test_a_truncated_batch(original):
 @pytest.mark.parametrize(
     ("meta", "text"),
     [
-        ({"label_names": ["a"]}, "no data_mean, the mean image; this is not the py-colmajor"),
-        ({"label_names": ["a"], "data_mean": "x"}, "batches.meta: no data_mean"),
+        ({"label_names": ["a"]}, "batches.meta: expected data_mean, the mean image, or num_vis,"),
+        ({"label_names": ["a"], "data_mean": "x"}, "batches.meta: expected data_mean"),
+        ({"label_names": ["a"], "num_vis": 0}, "batches.meta: expected data_mean"),
         ({"data_mean": np.zeros(3)}, "expected a dict with label_names, a list of class names"),
         ([1], "expected a dict with label_names, a list of class names"),
     ],
@@ -96,11 +102,103 @@ PIXELS = np.zeros((12, 2), np.uint8)
 )
 def test_another_batch_than_expected(raw, text):
     with pytest.raises(DataError, match=re.escape(text)):
-        pickled_batch(raw, "b", 12, classes=3, rows=False)
+        pixel_batch([("b", check_part(raw, "b"))], 12, classes=3)
 
 
 def test_rows_per_case():
     rows = np.arange(12, dtype=np.uint8).reshape(2, 6)
-    pixels, labels = pickled_batch({"data": rows, "labels": [1, 0]}, "b", 6, 2, rows=True)
+    pixels, labels = pixel_batch([("b", {"data": rows, "labels": [1, 0]})], 6, 2)
     np.testing.assert_array_equal(pixels, rows.T)
     np.testing.assert_array_equal(labels, [1, 0])
+
+
+class TestParts:
+    """A batch in several files, as either version of cuda-convnet wrote it."""
+
+    @pytest.fixture
+    def whole(self):
+        return random_batch((3, 4, 4), 12, 4, seed=0)
+
+    def parts(self, whole, cuts):
+        return {
+            number: Batch(whole.pixels[:, a:b], whole.labels[a:b], True)
+            for number, (a, b) in enumerate(pairwise(cuts))
+        }
+
+    def check(self, folder, whole):
+        store = PickledStore(folder)
+        assert store.numbers == (7,)
+        pixels, labels = store.read(7)
+        np.testing.assert_array_equal(pixels, whole.pixels)
+        np.testing.assert_array_equal(labels, whole.labels)
+
+    def test_version_1(self, tmp_path, whole):
+        colmajor_folder(tmp_path, self.parts(whole, [0, 5, 9, 12]))
+        for number in range(3):
+            (tmp_path / f"data_batch_{number}").rename(tmp_path / f"data_batch_7.{number + 1}")
+        self.check(tmp_path, whole)
+
+    def test_version_2_in_the_order_of_numbers(self, tmp_path, whole):
+        colmajor_folder(tmp_path, self.parts(whole, range(13)))
+        (tmp_path / "parts").mkdir()
+        for number in range(12):
+            path = tmp_path / f"data_batch_{number}"
+            path.rename(tmp_path / "parts" / f"data_batch_7.{number}")
+        (tmp_path / "parts" / ".hidden").write_text("x")
+        (tmp_path / "parts").rename(tmp_path / "data_batch_7")
+        (tmp_path / "data_batch_8").mkdir()  # an empty folder is no batch
+        self.check(tmp_path, whole)
+
+    def test_packed_with_gzip_or_zip(self, tmp_path, whole):
+        colmajor_folder(tmp_path, {7: whole})
+        path = tmp_path / "data_batch_7"
+        content = path.read_bytes()
+        path.write_bytes(gzip.compress(content))
+        self.check(tmp_path, whole)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("data", content)
+        self.check(tmp_path, whole)
+
+
+def without_mean(folder):
+    path = folder / "batches.meta"
+    meta = {"label_names": list("abcd"), "num_vis": np.int64(48)}
+    path.write_bytes(pickle.dumps(meta))
+
+
+def test_without_a_mean_image(tmp_path):
+    batch = random_batch((3, 4, 4), 5, 4, seed=0)
+    colmajor_folder(tmp_path, {1: batch})
+    without_mean(tmp_path)
+    source = create("cifar", tmp_path, [1], ProviderOptions(scalar_mean=100.0), test=True)
+    np.testing.assert_array_equal(source.load(1, 1)[0], batch.pixels.astype(np.float32) - 100)
+    with pytest.raises(DataError, match=r"no data_mean, the mean image; give --scalar-mean, or"):
+        create("cifar", tmp_path, [1], ProviderOptions(), test=True)
+
+
+def test_cropped_by_a_border(tmp_path):
+    prepared(tmp_path, shape=(3, 9, 9), cases=(6, 4))
+    by_border, by_size = (
+        [create(name, tmp_path, [1], options, test=test).load(1, 3)[0] for test in (False, True)]
+        for name, options in [
+            ("cifar-cropped", ProviderOptions(crop_border=2)),
+            ("cifar", ProviderOptions(inner_size=5)),
+        ]
+    )
+    for a, b in zip(by_border, by_size, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert create("cifar-cropped", tmp_path, [1], ProviderOptions(), test=True).inner == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"crop_border": 5}, "--crop-border 5 leaves nothing of images of 9 pixels"),
+        ({"crop_border": -1}, "--crop-border -1: expected 0 or more"),
+        ({"inner_size": 4}, "CroppedProvider does not understand --inner-size"),
+    ],
+)
+def test_impossible_borders(tmp_path, options, text):
+    prepared(tmp_path, shape=(3, 9, 9))
+    with pytest.raises(DataError, match=text):
+        create("cifar-cropped", tmp_path, [1], ProviderOptions(**options), test=False)

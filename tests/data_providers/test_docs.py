@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convnet import cli
 from data_providers import DataError, ProviderOptions, create, names, registry
 from data_providers.prepare import RECIPES
 
@@ -35,6 +36,14 @@ def test_the_provider_of_the_walk_through(tmp_path, monkeypatch):
     np.testing.assert_array_equal(source.load(2, 1)[0], data)
     with pytest.raises(DataError, match="no batch 3"):
         create(dotted, tmp_path, [3], ProviderOptions(), test=False)
+
+
+def test_every_option_of_make_data_is_described(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["make-data", "--help"])
+    options = set(re.findall(r"--[\w-]+", capsys.readouterr().out)) - {"--help"}
+    _, _, section = TEXT.partition("## Making batches of JPEGs")
+    assert set(re.findall(r"^\| `(--[\w-]+)`", section, re.MULTILINE)) == options
 
 
 def test_every_provider_and_data_set_is_described():

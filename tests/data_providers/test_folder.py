@@ -6,6 +6,7 @@ from PIL import Image
 
 from data_providers import DataError, ProviderOptions, create
 from data_providers.folder import PictureTree
+from data_providers.pictures import find_pictures
 from tests.data_providers.helpers import picture_tree
 
 
@@ -18,7 +19,7 @@ def test_pictures_become_planar_rgb(tmp_path):
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "dog" / "1.png")
-    tree = PictureTree(tmp_path)
+    tree = PictureTree(find_pictures(tmp_path))
     assert tree.label_names == ("cat", "dog")
     assert tree.shape == (3, 3, 4)
     np.testing.assert_array_equal(tree.labels, [0, 0, 0, 1, 1, 1])
@@ -84,19 +85,19 @@ def test_hidden_and_other_files_are_left_out(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "cat" / "notes.txt").write_text("x")
     (tmp_path / "cat" / ".hidden.png").write_text("x")
-    tree = PictureTree(tmp_path)
+    tree = PictureTree(find_pictures(tmp_path))
     assert [path.name for path in tree.files] == ["0.png", "0.png"]
     assert tree.label_names == ("cat", "dog")
 
 
 def test_no_pictures(tmp_path):
     with pytest.raises(DataError, match=r"expected pictures as CLASS/NAME.jpg \(or .png ...\)"):
-        PictureTree(tmp_path)
+        PictureTree(find_pictures(tmp_path))
 
 
 def test_no_folder(tmp_path):
     with pytest.raises(DataError, match="nowhere: cannot read it: No such file"):
-        PictureTree(tmp_path / "nowhere")
+        find_pictures(tmp_path / "nowhere")
 
 
 def test_pictures_of_every_kind_become_rgb(tmp_path):
@@ -110,7 +111,7 @@ def test_pictures_of_every_kind_become_rgb(tmp_path):
     Image.new("RGBA", (2, 3), (255, 0, 0, 0)).save(folder / "b.png")
     Image.fromarray(np.full((3, 2), 0x7FFF, np.uint16)).save(folder / "c.png")
     Image.new("CMYK", (2, 3), (0, 0, 0, 255)).save(folder / "d.tif")
-    tree = PictureTree(tmp_path / "tree")
+    tree = PictureTree(find_pictures(tmp_path / "tree"))
     pixels = tree.pixels(range(4)).reshape(3, 3, 2, 4)
     assert pixels[:, 2, 1, 0].tolist() == [0, 0, 255]
     assert (pixels[..., 1] == 255).all()
@@ -123,4 +124,4 @@ def test_pixels_without_a_range_are_refused(tmp_path):
     folder.mkdir(parents=True)
     Image.new("F", (2, 3), 0.5).save(folder / "a.tif")
     with pytest.raises(DataError, match=r"a\.tif: not a readable picture: pixels of mode F have"):
-        PictureTree(tmp_path / "tree").pixels([0])
+        PictureTree(find_pictures(tmp_path / "tree")).pixels([0])

@@ -44,7 +44,7 @@ def test_entry_points(monkeypatch):
     ("name", "text"),
     [
         ("cifr", "no data provider 'cifr'; did you mean cifar?"),
-        ("xyzzy", "no data provider 'xyzzy'; known are batches, cifar, idx, folder, dummy-n"),
+        ("xyzzy", "no data provider 'xyzzy'; known are batches, cifar, cifar-cropped, image, "),
         ("dummy-cn-0", "no data provider 'dummy-cn-0'; did you mean dummy-cn-n"),
         ("no.such.Class", "data provider 'no.such.Class': cannot import no.such.Class: No module"),
         (f"{__name__}.Yours", "cannot import .*Yours: module .* has no attribute 'Yours'"),

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from data_providers.formats import Batch, write_data_set
+from tests.data_providers.helpers import picture_tree
+from tests.data_providers.imagenet import write_ilsvrc
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
@@ -20,7 +22,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def make_workspace(folder: Path) -> None:
-    """Fills a folder with what the pages assume: the shipped nets and prepared data.
+    """Fills a folder with what the pages assume: the shipped nets, pictures and prepared data.
 
     The data are a few random pictures in place of the real ones. They carry the recipe of the
     real ones, so that `python -m convnet data` finds them complete and fetches nothing.
@@ -29,6 +31,10 @@ def make_workspace(folder: Path) -> None:
     (folder / "data").mkdir()
     write_stand_in(folder / "data" / "cifar10", "cifar10", (3, 32, 32), 5, 10000)
     write_stand_in(folder / "data" / "mnist-5k", "mnist-5k", (1, 28, 28), 4, 1000)
+    write_ilsvrc(folder / "ilsvrc2012")
+    picture_tree(folder / "pictures")
+    for part in ("train", "val"):
+        picture_tree(folder / "tiny-imagenet" / part)
 
 
 def write_stand_in(

@@ -14,6 +14,8 @@ from tests.docs.pages import PAGES, ROOT, blocks, make_workspace
 PROGRAM = ["python", "-m", "convnet"]
 # The commands of this page are mistakes on purpose; its own test provokes them.
 OWN_TEST = {"docs/errors.md"}
+# Its net has 61 million weights.
+SLOW = {"docs/imagenet.md"}
 
 
 def commands(page: str) -> list[list[str]]:
@@ -28,15 +30,26 @@ def shortened(arguments: list[str]) -> list[str]:
 
     Gradients are checked on one image. A run trains for one epoch, and for two if it goes on.
     """
+    if arguments[0] == "make-data":
+        return [*arguments, "--workers", "1"]
     if arguments[0] in COMMANDS or "--test-only" in arguments or "--write-features" in arguments:
         return arguments
     if "--check-grads" in arguments:
         return [*arguments, "--batch-size", "1"]
+    if "image" in arguments:  # the stand-in for ImageNet has one batch of each kind
+        arguments = [*arguments, "--train-range", "0", "--test-range", "1000"]
     epochs = "2" if "--load-file" in arguments else "1"
     return [*arguments, "--epochs", epochs, "--mini", "4"]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in OWN_TEST])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [])
+        for page in PAGES
+        if page not in OWN_TEST
+    ],
+)
 def test_commands_work(page, tmp_path, monkeypatch, capsys):
     make_workspace(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -48,7 +61,7 @@ def test_commands_work(page, tmp_path, monkeypatch, capsys):
         arguments = shortened(words[3:])
         assert main(arguments) == 0, capsys.readouterr().err
         for option, value in pairwise(arguments):
-            if option in ("--out", "--save-file", "--save-path", "--feature-path"):
+            if option in ("--out", "--tgt-dir", "--save-file", "--save-path", "--feature-path"):
                 assert Path(value).exists(), shlex.join(words)
 
 

@@ -8,7 +8,6 @@ from convnet.config.keys import Ignored
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.neurons import parse_neuron
 from convnet.options import FIELDS, option_name
-from data_providers import names
 from tests.docs.pages import PAGES
 
 PAGE = PAGES["docs/compatibility.md"]
@@ -29,16 +28,8 @@ def test_missing_layer_types():
     assert not set(missing("Layer types")) & LAYER_TYPES.keys()
 
 
-def test_missing_keys():
-    assert not set(missing("Keys")) & KEYS.keys()
-
-
 def test_missing_options():
     assert not set(missing("Options")) & OPTIONS
-
-
-def test_missing_providers():
-    assert not set(missing("Data providers")) & names().keys()
 
 
 def test_missing_neurons():

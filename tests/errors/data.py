@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 from pathlib import Path
 
 import safetensors.numpy
 
 from data_providers.formats import PreparedStore
+from data_providers.jpeg_batches import JpegBatch
+from tests.data_providers.helpers import picture_tree
+from tests.data_providers.imagenet import write_ilsvrc
+from tests.data_providers.jpegs import jpeg_batch, jpeg_folder
 from tests.errors import DEF, Prepare, command, edited, file, option
 
 
@@ -51,6 +56,29 @@ def false_picture() -> None:
     Path("tree/cat/1.png").write_bytes(b"not a picture")
 
 
+def pictures() -> None:
+    picture_tree(Path("tree"), count=5)
+
+
+def cut_archive() -> None:
+    write_ilsvrc(Path("ilsvrc"))
+    cut("ilsvrc/ILSVRC2012_img_val.tar")()
+
+
+def false_jpeg() -> None:
+    batch = jpeg_batch(2, 0)
+    damaged = JpegBatch([batch.jpegs[0], b"not a JPEG"], batch.labels)
+    jpeg_folder(Path("jpegs"), {0: damaged, 1000: batch})
+    layers = Path(DEF)
+    layers.write_text(layers.read_text().replace("channels = 2", "channels = 3"))
+
+
+def pickles_without_a_mean() -> None:
+    meta = {"label_names": ["a", "b", "c"], "num_vis": 147}
+    Path("data/batches.json").unlink()
+    Path("data/batches.meta").write_bytes(pickle.dumps(meta))
+
+
 DATA = [
     option(
         "no data provider 'batchs'; did you mean batches?",
@@ -89,6 +117,31 @@ DATA = [
         "where a checkpoint brings another value",
         "leave it out",
         data_provider="dummy-cn-75",
+    ),
+    option(
+        "BatchesProvider does not understand --color-noise; leave it out, or give --color-noise 0 "
+        "where a checkpoint brings another value",
+        "leave it out, or make batches of JPEGs with `make-data`",
+        color_noise=0.1,
+    ),
+    option(
+        "data: --crop-border 4 leaves nothing of images of 6 pixels",
+        "a smaller border",
+        data_provider="cifar-cropped",
+        inner_size=None,
+    ),
+    option(
+        "data: its batches hold pixels, and jpeg are expected; read it with --data-provider "
+        "batches",
+        "the other provider",
+        data_provider="image",
+    ),
+    option(
+        "nowhere: expected a folder with batches.json (of make-data) or batches.meta (the "
+        "original's pickles), found neither",
+        "correct the path, or make the data with `python -m convnet make-data`",
+        data_provider="image",
+        data_path="nowhere",
     ),
     file(
         "a batch file is deleted",
@@ -143,6 +196,48 @@ DATA = [
         false_picture,
         data_path="tree",
         data_provider="folder",
+    ),
+    file(
+        "a batch of JPEGs is damaged, though its checksum is right",
+        "jpegs: batch 0, image 1: not a JPEG of 8 pixels: ...",
+        "make the data again",
+        false_jpeg,
+        data_path="jpegs",
+        data_provider="image",
+        train_range=0,
+        test_range=1000,
+    ),
+    file(
+        "data of cuda-convnet without a mean image",
+        "data/batches.meta: no data_mean, the mean image; give --scalar-mean, or prepare the data "
+        "first",
+        "`--scalar-mean 128`, say",
+        pickles_without_a_mean,
+    ),
+    command(
+        "make-data --src-dir=nowhere --tgt-dir=jpegs",
+        "nowhere: no such folder to make data from",
+        "correct the path",
+    ),
+    command(
+        "make-data --src-dir=good --tgt-dir=jpegs",
+        "good: expected pictures as CLASS/NAME.jpg (or .png ...), found none",
+        "name the folder with the pictures, or with the files of ILSVRC-2012",
+    ),
+    command(
+        "make-data --src-dir=tree --tgt-dir=data",
+        "...data: holds other data (test) than asked for (make-data, size 256, ...); remove it or "
+        "name another folder",
+        "another folder",
+        "there are pictures in tree",
+        pictures,
+    ),
+    command(
+        "make-data --src-dir=ilsvrc --tgt-dir=jpegs",
+        "ilsvrc/ILSVRC2012_img_val.tar: cannot read it as a tar archive: unexpected end of data",
+        "download it again",
+        "an archive is cut short",
+        cut_archive,
     ),
     command(
         "data mnist-6k --out=mnist",

@@ -84,7 +84,8 @@ LAYER_FILES = [
         "neuron = rellu",
         "layers.cfg:17: Layer 'conv': parameter 'neuron' is 'rellu': unknown neuron 'rellu'; "
         "expected one of ident, logistic, relu, brelu[a], softrelu, abs, square, sqrt, "
-        "tanh[a,b], linear[a,b], log[a], drelu[a]",
+        "tanh[a,b], linear[a,b], log[a], drelu[a], power[a], dropout[p], softlif[m,t,r,a,g,n], "
+        "softlifalpha[m,t,r,a,g,s], softlifalpharc[m,t,r,a,g,s]",
         "correct the name",
     ),
     edited(
@@ -214,6 +215,60 @@ LAYER_FILES = [
         "layers.cfg:23: Layer 'fc': needs a section [fc] in the parameter file\n"
         "params.cfg:14: section [fc10] belongs to no layer; did you mean 'fc'?",
         "correct the name",
+    ),
+    edited(
+        DEF,
+        "type = fc",
+        "type = sum",
+        "layers.cfg:24: Layer 'fc': type 'sum' never ran in cuda-convnet's engine; use eltsum, "
+        "or fc",
+        "use another type",
+    ),
+    edited(
+        DEF,
+        "neuron = relu",
+        "neuron = dropout[1]",
+        "layers.cfg:17: Layer 'conv': parameter 'neuron' is 'dropout[1]': parameter p of neuron "
+        "'dropout[1]' must be at least 0 and below 1",
+        "correct the value",
+    ),
+    edited(
+        DEF,
+        "type = fc\ninputs = drop\noutputs = 3",
+        "type = sfc\ninputs = drop\noutputs = 1\nparts = 4",
+        "layers.cfg:23: Layer 'fc': input 'drop' has 75 numbers, not a multiple of parts=4",
+        "make the two fit",
+    ),
+    edited(
+        DEF,
+        "filters = 3",
+        "filters = 3\nrandSparse = true",
+        "layers.cfg:9: Layer 'conv': randSparse needs more than one group; found groups=1",
+        "give `groups`, or leave out `randSparse`",
+    ),
+    edited(
+        DEF,
+        "type = cost.logreg\ninputs = labels, probs\ntopk = 2",
+        "type = cost.crossent\ninputs = labels, probs",
+        "layers.cfg:33: Layer 'logprob': first input must be a matrix of labels, a data layer of "
+        "the size of 'probs', 3; found 'labels' of type 'data' with 1",
+        "use cost.logreg, or data with a row for each class",
+    ),
+    edited(
+        DEF,
+        "topk = 2",
+        "children = other",
+        "layers.cfg:33: Layer 'logprob': children: 'other' must be a layer of type 'cost.logreg' "
+        "defined above",
+        "correct the name",
+    ),
+    edited(
+        PARAMS,
+        "keep = 0.7",
+        "keep = 0.7\ndropout = 2",
+        "params.cfg:13: Layer 'drop': parameter 'dropout' is '2': expected a finite number >= 0 "
+        "and <= 1",
+        "correct the value",
     ),
     command(
         "check --input-shape=3x32x32",

@@ -10,7 +10,7 @@ OPTIONS = [
     Mistake(
         "no options",
         "missing --data-path (directory of the batches), --data-provider (how to read them: "
-        "batches, idx, folder, dummy-cn-3072 ...), --test-range (batches to test on), "
+        "batches, image, idx, folder, dummy-cn-3072 ...), --test-range (batches to test on), "
         "--train-range (batches to train on, e.g. 1-5), --layer-def (layer definition file "
         "(.cfg or .toml)), --layer-params (layer parameter file, read again on every start), "
         "--save-path (the run makes its own directory here; or give --save-file)" + SEE,

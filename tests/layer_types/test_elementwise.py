@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from itertools import pairwise
 from typing import Any
 
@@ -11,15 +12,26 @@ import pytest
 from convnet.layer_types.base import TEST, TRAIN, Mode
 from convnet.net import Net
 from convnet.neurons import Neuron
+from convnet.ops.base import RandomKey
+from convnet.ops.philox import normal, uniform
 from convnet.plan import Clock
-from tests.helpers import assert_gradients, between, layer, layer_errors, make_batch, make_net
-from tests.ops.neuron_examples import NEURONS
+from tests import reference_lif
+from tests.helpers import (
+    MASKED,
+    assert_gradients,
+    assert_gradients_with_mask,
+    between,
+    layer,
+    layer_errors,
+    make_batch,
+    make_net,
+)
+from tests.ops.neuron_examples import NEURONS, POSITIVE
 
 CONV = {"channels": 4, "filterSize": 1, "initW": 0.6}
 A = layer("a", "conv", "below", filters=4, **CONV)
 B = layer("b", "conv", "below", filters=4, **CONV)
 USED = layer("also", "cost.sum2", "a") + layer("too", "cost.sum2", "b")
-MASKED = Mode(train=True, backward=True, all_gradients=True)
 
 
 # --- neurons ------------------------------------------------------------------------------------
@@ -28,7 +40,7 @@ MASKED = Mode(train=True, backward=True, all_gradients=True)
 @pytest.mark.parametrize("neuron", NEURONS, ids=str)
 def test_neuron_after_a_layer(neuron: Neuron) -> None:
     """Its own layer in the graph, and in the program part of the convolution where it can be."""
-    if neuron.kind in ("sqrt", "log"):  # of positive numbers only
+    if neuron.kind in POSITIVE:  # of positive numbers only
         top = layer("positive", "neuron", "below", neuron="logistic")
         top += layer("top", "eltsum", "positive", neuron=neuron)
     else:
@@ -45,6 +57,48 @@ def test_neuron_beside_another_user(neuron: Neuron) -> None:
     positive = layer("pre", "neuron", "below", neuron="logistic")
     top = layer("mid", "neuron", "pre", neuron=neuron) + layer("top", "eltsum", "mid,pre,pre")
     assert_gradients(make_net(between(positive + top)))
+
+
+def trained(neuron: str, clock: Clock) -> tuple[np.ndarray, np.ndarray, Net]:
+    """Input and output of a neuron while training."""
+    text = between(layer("top", "neuron", "below", neuron=neuron))
+    # With another user `below` stands for itself.
+    text += layer("also", "cost.sum2", "below")
+    net = make_net(text, "[also]\ncoeff=0\n", keep=["below", "top"])
+    net.forward(make_batch(), MASKED, clock)
+    return net.activity("below"), net.activity("top"), net
+
+
+def test_dropout_neuron() -> None:
+    clock = Clock(seed=5, epoch=2, batch=3, minibatch=1)
+    x, y, net = trained("dropout[0.3]", clock)
+    key = RandomKey(5, zlib.crc32(b"top"), 2, 3, 1)
+    kept = uniform(key, x.size).reshape(x.shape) < np.float32(0.7)
+    np.testing.assert_array_equal(y, x * kept)
+    assert_gradients_with_mask(net, clock)
+    net.forward(make_batch())
+    np.testing.assert_allclose(net.activity("top"), 0.7 * x, rtol=1e-12)
+
+
+def test_noisy_neuron() -> None:
+    clock = Clock(seed=5, epoch=2, batch=3, minibatch=1)
+    neuron = "softlif[0.063,0.002,0.05,0.825,0.5,2]"
+    x, y, net = trained(neuron, clock)
+    net.forward(make_batch())
+    rates = net.activity("top")
+    noise = normal(RandomKey(5, zlib.crc32(b"top"), 2, 3, 1), x.size).reshape(x.shape)
+    expected = np.where(x > 0, np.maximum(0, rates + 0.063 * 2 * noise), rates)
+    np.testing.assert_allclose(y, expected, rtol=1e-12)
+    assert (y != rates).mean() > 0.2
+
+
+def test_gradient_of_a_noisy_neuron_is_that_of_its_rate() -> None:
+    _, _, net = trained("softlifalpha[0.063,0.002,0.05,0.825,0.5,0.01]", Clock())
+    net.backward()
+    x, dy = net.activity("below"), net.gradient("top")
+    slope = np.reshape([reference_lif.slope(v, 0.063, 0.002, 0.05, 0.825, 0.5) for v in x.flat],
+                       x.shape)  # fmt: skip
+    np.testing.assert_allclose(net.gradient("below"), slope * dy, rtol=1e-9)
 
 
 # --- sums and maxima ----------------------------------------------------------------------------
@@ -145,28 +199,6 @@ def test_concat_with_an_input_that_wants_no_gradient() -> None:
 
 
 # --- dropout ------------------------------------------------------------------------------------
-
-
-def assert_gradients_with_mask(net: Net, clock: Clock) -> None:
-    """Central differences of the training form of the net, one element at a time."""
-    matrices = make_batch()
-    net.keep(*net.parameters)
-    net.forward(matrices, MASKED, clock)
-    net.backward()
-    gradients = {name: net.gradient(name) for name in net.parameters}
-    h = 1e-6
-    for name, gradient in gradients.items():
-        original = net.get_weights(name)
-        for index in list(np.ndindex(original.shape))[::7]:
-            costs = []
-            for step in (h, -h):
-                changed = original.copy()
-                changed[index] += step
-                net.set_weights(name, changed)
-                costs.append(net.forward(matrices, MASKED, clock)["cost"][0])
-            net.set_weights(name, original)
-            slope = (costs[0] - costs[1]) / (2 * h)
-            assert abs(slope - gradient[index]) < 1e-6 * max(1, abs(slope)), (name, index)
 
 
 @pytest.mark.parametrize("kind", ["dropout", "dropout2"])

@@ -31,16 +31,26 @@ def test_types_of_the_dialect() -> None:
         "data", "conv", "local", "fc", "pool", "cmpool", "rnorm", "cnorm", "cmrnorm", "neuron",
         "nailbed", "blur", "resize", "crop", "href", "rscale", "rgb2yuv", "rgb2lab", "eltsum",
         "eltmax", "concat", "dropout", "dropout2", "softmax", "cost.logreg", "cost.sum2",
+        "cost.crossent", "cost.ce", "cost.bce", "cost.dce", "cost.hingeloss", "cost.gsinlabel",
+        "cost.locrank", "cccp", "sfc", "fcdropo", "fcdrop", "fcdropc", "fcdropcf", "pass", "union",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", sorted(LAYER_TYPES.keys() - {"data", "cost.logreg", "cost.sum2"}))
+@pytest.mark.parametrize(
+    "kind", sorted(kind for kind, info in LAYER_TYPES.items() if info.has_output and kind != "data")
+)
 def test_gpu_numbers_are_accepted(kind: str) -> None:
     """Files for several devices run on one."""
     required: dict[str, dict[str, Any]] = {
         "conv": {"channels": 3, "filters": 1, "filterSize": 1},
         "local": {"channels": 3, "filters": 1, "filterSize": 1},
         "fc": {"outputs": 2},
+        "cccp": {"channels": 1, "in_nodes": 3, "out_nodes": 1},
+        "sfc": {"outputs": 2, "parts": 3},
+        "fcdropo": {"outputs": 2, "rate": 0.5},
+        "fcdrop": {"outputs": 2, "rate": 0.5},
+        "fcdropc": {"outputs": 2, "rate": 0.5},
+        "fcdropcf": {"outputs": 2, "rate": 0.5},
         "pool": {"channels": 3, "sizeX": 2, "stride": 2, "pool": "max"},
         "cmpool": {"channels": 3, "size": 3, "stride": 3, "outputs": 1, "pool": "max"},
         "rnorm": {"channels": 3, "size": 2},
@@ -55,7 +65,7 @@ def test_gpu_numbers_are_accepted(kind: str) -> None:
         "neuron": {"neuron": "relu"},
     }
     keys = required.get(kind, {})
-    inputs = "data,data" if kind == "eltmax" else "data"
+    inputs = "data,data" if kind in ("eltmax", "union") else "data"
     text = layer("data", "data", dataIdx=0) + layer("top", kind, inputs, gpu="0,1", **keys)
     shapes = ((3, 5, 5), (1, 1, 1))
     assert "top" in make_graph(text + layer("cost", "cost.sum2", "top"), shapes=shapes)

@@ -1,4 +1,4 @@
-"""Neurons, sums, maxima, copies and dropout."""
+"""Neurons, sums, maxima and copies."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from convnet.neurons import Neuron, parse_neuron
-from convnet.ops.base import Ops, RandomKey
-from convnet.ops.philox import uniform
+from convnet.ops.base import Ops
 from tests import reference
 from tests.ops.check import apply, assert_close, check, numbers, tied_numbers
-from tests.ops.neuron_examples import NEURONS
+from tests.ops.neuron_examples import NEURONS, POSITIVE
 
 SHAPE = (3, 2, 5, 7)
 every_neuron = pytest.mark.parametrize("neuron", NEURONS, ids=str)
@@ -22,7 +21,7 @@ shapes = pytest.mark.parametrize("shape", [(1, 1), (5, 33), (70, 2, 1, 130)], id
 
 def neuron_inputs(neuron: Neuron) -> np.ndarray:
     inputs = 3 * numbers(np.random.default_rng(1), *SHAPE)
-    return np.abs(inputs) if neuron.kind in ("sqrt", "log") else inputs
+    return np.abs(inputs) if neuron.kind in POSITIVE else inputs
 
 
 @every_neuron
@@ -179,32 +178,3 @@ def test_copy_cases(
         cases=cases,
     )
     assert_close(ops, got["target"], expected.reshape(target_shape), "copy_cases")
-
-
-KEY = RandomKey(seed=2**40 + 5, stream=3, epoch=7, batch=11, minibatch=13)
-
-
-@shapes
-@pytest.mark.parametrize("keep", [0.0, 0.3, 0.5, 1.0])
-def test_dropout(ops: Ops, shape: tuple[int, ...], keep: float) -> None:
-    inputs = numbers(np.random.default_rng(7), *shape)
-    kept = [u < keep for u in uniform(KEY, inputs.size).tolist()]
-    expected = np.where(np.reshape(kept, shape), 1.5 * inputs, 0)
-    check(ops, "dropout", expected, inputs=inputs, keep=keep, scale=1.5, key=KEY)
-
-
-def test_dropout_keeps_only_what_is_below(ops: Ops) -> None:
-    """Exact to the last bit, on every backend."""
-    draw = uniform(KEY, 50)
-    inputs = np.ones((1, 50))
-    for i in (0, 7, 49):
-        for keep, acts in ((draw[i], 0), (np.nextafter(draw[i], np.float32(2)), 1)):
-            arguments = {"keep": float(keep), "scale": 1.0, "key": KEY}
-            got = apply(ops, "dropout", inputs=inputs, **arguments, acts=(1, 50))
-            assert got["acts"][0, i] == acts
-
-
-def test_dropout_of_nan_drops_it(ops: Ops) -> None:
-    inputs = np.full((1, 50), np.nan)
-    got = apply(ops, "dropout", inputs=inputs, keep=0.5, scale=1.0, key=KEY, acts=(1, 50))
-    assert np.array_equal(np.isnan(got["acts"][0]), uniform(KEY, 50) < 0.5)

@@ -18,7 +18,7 @@ from convnet.ops.reference import ReferenceOps
 from convnet.resampling import Resampling, bilinear, gaussian
 from tests.ops.check import apply
 from tests.ops.gradients import check_gradient
-from tests.ops.neuron_examples import NEURONS
+from tests.ops.neuron_examples import NEURONS, POSITIVE
 
 OPS = ReferenceOps(np.float64)
 
@@ -177,7 +177,7 @@ def test_lab_curve() -> None:
 @pytest.mark.parametrize("neuron", NEURONS, ids=str)
 def test_neuron(neuron: Neuron) -> None:
     inputs, acts_grad = draw((5, 3), (5, 3))
-    if neuron.kind in ("sqrt", "log"):
+    if neuron.kind in POSITIVE:
         inputs = np.abs(inputs)
 
     def forward(inputs: np.ndarray) -> np.ndarray:

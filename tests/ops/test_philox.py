@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convnet.ops.base import RandomKey
-from convnet.ops.philox import philox4x32, uniform
+from convnet.ops.philox import normal, philox4x32, uniform
 
 KEY = RandomKey(seed=1, stream=2, epoch=3, batch=4, minibatch=5)
 
@@ -61,3 +61,14 @@ def test_uniform() -> None:
     assert 1 - 1e-4 < draw.max() < 1
     counts = np.histogram(draw, bins=10, range=(0, 1))[0]
     assert abs(counts - 10_000).max() < 500  # 5 standard deviations
+
+
+def test_normal_numbers() -> None:
+    u = uniform(KEY, 4).astype(np.float64)
+    radius = np.sqrt(-2 * np.log(1 - u[0::2]))
+    expected = [radius * np.cos(2 * np.pi * u[1::2]), radius * np.sin(2 * np.pi * u[1::2])]
+    np.testing.assert_allclose(normal(KEY, 4), np.array(expected).T.reshape(-1), rtol=1e-12)
+    np.testing.assert_array_equal(normal(KEY, 3), normal(KEY, 4)[:3])
+    many = normal(KEY, 100_000)
+    assert abs(many.mean()) < 0.01
+    assert abs(many.std() - 1) < 0.01

@@ -223,3 +223,25 @@ def test_runs_of_the_same_second_have_directories_of_their_own(tmp_path, monkeyp
     (tmp_path / "ConvNet__now-2").mkdir()
     options = Options(save_path=str(tmp_path))
     assert session.run_directory(options, {}) == tmp_path / "ConvNet__now-3"
+
+
+def test_children_are_added_to_their_parent(place, capsys):
+    """In the lines, in the log and in the checkpoint, from which the run goes on."""
+    definition, parameters = (place.definition.read_text(), place.parameters.read_text())
+    twin = "[twin]\ntype = cost.logreg\ninputs = labels, probs\n\n[logprob]"
+    layers, params = place.root / "children.cfg", place.root / "children-params.cfg"
+    layers.write_text(definition.replace("[logprob]", twin) + "children = twin\n")
+    params.write_text(parameters + "\n[twin]\ncoeff = 0\n")
+    alone = train(place, capsys, "alone", epochs=1)
+    files = {"layer_def": layers, "layer_params": params}
+    both = train(place, capsys, "both", epochs=1, **files)
+    (one,), (two,) = (
+        [m[4] for line in lines if (m := re.match(TRAINED, line)) and m[2] == "4"]
+        for lines in (alone, both)
+    )
+    values = [[float(x) for x in re.findall(NUMBER, text)] for text in (one, two)]
+    assert values[1][:2] == pytest.approx([2 * x for x in values[0][:2]], abs=2e-6)
+    assert not any("twin:" in line for line in both)
+    state = place.checkpoint("both").state
+    assert all(list(costs) == ["logprob"] for costs, _ in state.train_outputs + state.test_outputs)
+    assert place.resume("both", epochs=2) == 0

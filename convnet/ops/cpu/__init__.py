@@ -14,13 +14,22 @@ from convnet.ops.cpu.costs_ops import CpuCostOps
 from convnet.ops.cpu.elementwise_ops import CpuElementwiseOps
 from convnet.ops.cpu.images_ops import CpuImageOps
 from convnet.ops.cpu.jit import aligned
+from convnet.ops.cpu.random_ops import CpuRandomOps
 from convnet.ops.cpu.windows_ops import CpuWindowOps
 from convnet.ops.roles import Array, In, InOut, Out
 
 _f32: Any = np.float32
 
 
-class CpuOps(CpuConvolutionOps, CpuWindowOps, CpuImageOps, CpuElementwiseOps, CpuCostOps, Ops):
+class CpuOps(
+    CpuConvolutionOps,
+    CpuWindowOps,
+    CpuImageOps,
+    CpuElementwiseOps,
+    CpuRandomOps,
+    CpuCostOps,
+    Ops,
+):
     """Operations on numpy arrays in float32.
 
     Arrays must be C-contiguous. Results do not depend on the number of threads, which is

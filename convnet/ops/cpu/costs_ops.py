@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convnet.ops.cpu import softmax
+from convnet.ops.cpu import costs, softmax
 from convnet.ops.cpu.arrays import checked
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.costs import CostOps
@@ -68,6 +68,137 @@ class CpuCostOps(CostOps):
             checked("inputs", inputs, inputs.size), checked("values", values, values.size)
         )
 
+    def crossent_cost(self, labels: In, probs: In, values: Out) -> None:
+        costs.crossent_cost(*_matrices(labels, probs), checked("values", values, 2))
+
+    def crossent_bprop(
+        self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False
+    ) -> None:
+        grad = checked("probs_grad", probs_grad, *_rows(probs))
+        costs.crossent_bprop(*_matrices(labels, probs), _f32(coeff), grad, add)
+
+    def softmax_crossent_bprop(
+        self, labels: In, probs: In, coeff: float, inputs_grad: Out, add: bool = False
+    ) -> None:
+        grad = checked("inputs_grad", inputs_grad, *_rows(probs))
+        costs.softmax_crossent_bprop(*_matrices(labels, probs), _f32(coeff), grad, add)
+
+    def bce_cost(self, labels: In, probs: In, pos_weight: float, values: Out) -> None:
+        target = checked("values", values, 3)
+        costs.bce_cost(*_matrices(labels, probs), _f32(pos_weight), target)
+
+    def bce_bprop(
+        self,
+        labels: In,
+        probs: In,
+        pos_weight: float,
+        coeff: float,
+        probs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        grad = checked("probs_grad", probs_grad, *_rows(probs))
+        weight, factor = _f32(pos_weight), _f32(coeff)
+        costs.bce_bprop(*_matrices(labels, probs), weight, factor, grad, add)
+
+    def logistic_bce_bprop(
+        self,
+        labels: In,
+        probs: In,
+        pos_weight: float,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        grad = checked("inputs_grad", inputs_grad, *_rows(probs))
+        weight, factor = _f32(pos_weight), _f32(coeff)
+        costs.logistic_bce_bprop(*_matrices(labels, probs), weight, factor, grad, add)
+
+    def dce_cost(self, labels: In, probs: In, pos_weight: float, values: Out) -> None:
+        matrices = _matrices(labels, probs)
+        target = checked("values", values, 2 + 3 * _rows(probs)[0])
+        # The third value of bce_cost is written over by the counts.
+        costs.bce_cost(*matrices, _f32(pos_weight), target)
+        costs.detections(*matrices, target[2:])
+
+    def hinge_cost(self, labels: In, inputs: In, values: Out) -> None:
+        rows, N = _rows(inputs)
+        costs.hinge_cost(
+            checked("labels", labels, N),
+            checked("inputs", inputs, rows, N),
+            checked("values", values, 2),
+        )
+
+    def hinge_bprop(
+        self, labels: In, inputs: In, coeff: float, inputs_grad: Out, add: bool = False
+    ) -> None:
+        rows, N = _rows(inputs)
+        costs.hinge_bprop(
+            checked("labels", labels, N),
+            checked("inputs", inputs, rows, N),
+            _f32(coeff),
+            checked("inputs_grad", inputs_grad, rows, N),
+            add,
+        )
+
+    def gsinlabel_cost(self, labels: In, inputs: In, values: Out) -> None:
+        _, _, norms = _group_norms(labels, inputs)
+        checked("values", values, 1)[0] = norms.sum()
+
+    def gsinlabel_bprop(
+        self, labels: In, inputs: In, coeff: float, inputs_grad: Out, add: bool = False
+    ) -> None:
+        groups, sizes, norms = _group_norms(labels, inputs)
+        grad = checked("inputs_grad", inputs_grad, *inputs.shape)
+        costs.gsinlabel_bprop(groups, sizes, inputs, norms, _f32(coeff), grad, add)
+
+    def locrank_cost(
+        self, first: In, second: In, third: In, weights: In, margin: float, values: Out
+    ) -> None:
+        arrays = _codes(first, second, third, weights)
+        costs.locrank_cost(*arrays, margin, checked("values", values, 2))
+
+    def locrank_bprop(
+        self,
+        first: In,
+        second: In,
+        third: In,
+        weights: In,
+        margin: float,
+        position: int,
+        coeff: float,
+        codes_grad: Out,
+        add: bool = False,
+    ) -> None:
+        arrays = _codes(first, second, third, weights)
+        grad = checked("codes_grad", codes_grad, *_rows(first))
+        costs.locrank_bprop(*arrays, margin, position, _f32(coeff), grad, add)
+
 
 def _rows(array: Array) -> tuple[int, int]:
     return array.size // array.shape[-1], array.shape[-1]
+
+
+def _matrices(labels: Array, probs: Array) -> tuple[Array, Array]:
+    shape = _rows(probs)
+    return checked("labels", labels, *shape), checked("probs", probs, *shape)
+
+
+def _group_norms(labels: Array, inputs: Array) -> tuple[Array, Array, Array]:
+    """Number of each image's group, sizes of the groups, S (channels, groups) in float64."""
+    channels, _, N = inputs.shape
+    _, groups, sizes = np.unique(
+        checked("labels", labels, N), return_inverse=True, return_counts=True
+    )
+    norms = np.empty((channels, sizes.size))
+    costs.group_norms(groups, sizes, checked("inputs", inputs, *inputs.shape), norms)
+    return groups, sizes, norms
+
+
+def _codes(first: Array, second: Array, third: Array, weights: Array) -> tuple[Array, ...]:
+    shape = _rows(first)
+    return (
+        checked("first", first, *shape),
+        checked("second", second, *shape),
+        checked("third", third, *shape),
+        checked("weights", weights, shape[1]),
+    )

@@ -1,4 +1,4 @@
-"""Elementwise operations, copies of rows, dropout: checks arrays, calls the CPU kernels."""
+"""Elementwise operations and copies of rows: checks arrays, calls the CPU kernels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 from convnet.neurons import Neuron
 from convnet.ops.cpu import elementwise, neurons
 from convnet.ops.cpu.arrays import checked
-from convnet.ops.cpu.dropout import dropout
-from convnet.ops.roles import Array, In, InOut, Out, RandomKey
+from convnet.ops.roles import Array, In, InOut, Out
 from convnet.ops.spec.elementwise import ElementwiseOps
 
 _f32: Any = np.float32
@@ -29,7 +28,7 @@ class CpuElementwiseOps(ElementwiseOps):
         size = values.size
         kernel(
             checked("values", values, size),
-            *_parameters(neuron),
+            parameters(neuron),
             checked("acts_grad", acts_grad, size),
             checked("inputs_grad", inputs_grad, size),
         )
@@ -75,37 +74,17 @@ class CpuElementwiseOps(ElementwiseOps):
         block = _as_rows("source", source)[:, source_case : source_case + cases]
         _as_rows("target", target)[:, target_case : target_case + cases] = block
 
-    def dropout(
-        self,
-        inputs: In,
-        keep: float,
-        scale: float,
-        key: RandomKey,
-        acts: Out,
-        add: bool = False,
-    ) -> None:
-        size = inputs.size
-        dropout(
-            checked("inputs", inputs, size),
-            np.uint64(np.ceil(keep * 2**24)),  # u 2^-24 < keep, in whole numbers
-            _f32(scale),
-            np.array([word & 0xFFFFFFFF for word in key], np.uint64),
-            checked("acts", acts, size),
-            add,
-        )
 
-
-def _parameters(neuron: Neuron) -> tuple[np.float32, np.float32]:
-    """The two parameters of a neuron, zero where it has none."""
-    a, b = (*neuron.parameters, 0.0, 0.0)[:2]
-    return _f32(a), _f32(b)
+def parameters(neuron: Neuron) -> tuple[np.float32, ...]:
+    """The neuron's parameters as the kernels take them."""
+    return tuple(map(np.float32, neuron.parameters))
 
 
 def run_neuron(neuron: Neuron, inputs: Array, acts: Array) -> None:
     """acts = f(inputs). In place."""
     kernel = neurons.fprop(neuron.kind)
     size = inputs.size
-    kernel(checked("inputs", inputs, size), *_parameters(neuron), checked("acts", acts, size))
+    kernel(checked("inputs", inputs, size), parameters(neuron), checked("acts", acts, size))
 
 
 def _as_rows(name: str, array: Array) -> Array:

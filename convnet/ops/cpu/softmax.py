@@ -1,4 +1,4 @@
-"""Softmax and the costs. Arrays are (rows, N); costs are summed in double precision."""
+"""Softmax, cost.logreg, cost.sum2. Arrays are (rows, N); costs are summed in double precision."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from convnet.ops.reference.convolution import ReferenceConvolutionOps
 from convnet.ops.reference.costs import ReferenceCostOps
 from convnet.ops.reference.elementwise import ReferenceElementwiseOps
 from convnet.ops.reference.images import ReferenceImageOps
+from convnet.ops.reference.random import ReferenceRandomOps
 from convnet.ops.reference.windows import ReferenceWindowOps
 from convnet.ops.roles import Array, In, InOut, Out
 
@@ -23,6 +24,7 @@ class ReferenceOps(
     ReferenceWindowOps,
     ReferenceImageOps,
     ReferenceElementwiseOps,
+    ReferenceRandomOps,
     ReferenceCostOps,
     Ops,
 ):

@@ -1,4 +1,4 @@
-"""Elementwise operations, copies of rows, dropout in numpy."""
+"""Elementwise operations and copies of rows in numpy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from convnet.neurons import Neuron
-from convnet.ops.philox import uniform
+from convnet.ops.reference import lif
 from convnet.ops.reference.common import store
-from convnet.ops.roles import Array, In, InOut, Out, RandomKey
+from convnet.ops.roles import Array, In, InOut, Out
 from convnet.ops.spec.elementwise import ElementwiseOps
 
 # f(x, *parameters) of each neuron.
@@ -26,6 +26,11 @@ _VALUE: dict[str, Callable[..., Array]] = {
     "linear": lambda x, a, b: a * x + b,
     "log": lambda x, a: np.log(a + x),
     "drelu": lambda x, a: x - a * np.tanh(x / a),
+    "power": lambda x, a: x**a,
+    "dropout": lambda x, p: (1 - p) * x,
+    "softlif": lif.rate,
+    "softlifalpha": lif.rate,
+    "softlifalpharc": lif.rate,
 }
 
 # df/dx of each neuron, in terms of its output y or its input x as NEURON_TYPES says.
@@ -42,6 +47,11 @@ _SLOPE: dict[str, Callable[..., Array]] = {
     "linear": lambda y, a, b: a,
     "log": lambda x, a: 1 / (a + x),
     "drelu": lambda x, a: np.tanh(x / a) ** 2,
+    "power": lambda x, a: a * x ** (a - 1),
+    "dropout": lambda y, p: 1 - p,
+    "softlif": lif.slope,
+    "softlifalpha": lif.slope,
+    "softlifalpharc": lif.slope,
 }
 
 
@@ -88,19 +98,6 @@ class ReferenceElementwiseOps(ElementwiseOps):
     ) -> None:
         block = _as_rows(source)[:, source_case : source_case + cases]
         _as_rows(target)[:, target_case : target_case + cases] = block
-
-    def dropout(
-        self,
-        inputs: In,
-        keep: float,
-        scale: float,
-        key: RandomKey,
-        acts: Out,
-        add: bool = False,
-    ) -> None:
-        # In double precision: float32 would round `keep`, and other backends do not.
-        kept = uniform(key, inputs.size).astype(np.float64).reshape(inputs.shape) < keep
-        store(acts, np.where(kept, scale * inputs, 0), add)
 
 
 def _as_rows(array: Array) -> Array:

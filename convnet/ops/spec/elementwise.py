@@ -1,11 +1,11 @@
-"""Elementwise operations, copies of rows, dropout: arguments, shapes and formulas."""
+"""Elementwise operations and copies of rows: arguments, shapes and formulas."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
 from convnet.neurons import Neuron
-from convnet.ops.roles import In, InOut, Out, RandomKey
+from convnet.ops.roles import In, InOut, Out
 
 
 class ElementwiseOps(ABC):
@@ -49,18 +49,3 @@ class ElementwiseOps(ABC):
         self, source: In, source_case: int, target: InOut, target_case: int, cases: int
     ) -> None:
         """Copies `cases` images between arrays taken as (rows, images)."""
-
-    @abstractmethod
-    def dropout(
-        self,
-        inputs: In,
-        keep: float,
-        scale: float,
-        key: RandomKey,
-        acts: Out,
-        add: bool = False,
-    ) -> None:
-        """acts = scale * inputs where uniform(key, element) < keep, else 0. In place.
-
-        Being linear it is its own backward pass: the mask is drawn again, not stored.
-        """
