@@ -1,17 +1,7 @@
 // Softmax and costs. Formulas: convnet/ops/spec/costs.py.
 // Shapes: (rows, N), labels (N). Launch `columns`, see common.cuh, where nothing else is said.
 
-#include "common.cuh"
-
-// A loop over the rows of this thread; every thread has a column of its own, or none (-1).
-#define EACH_ROW(k, rows) int k = threadIdx.y; k < rows; k += TEAMS
-
-__device__ inline int this_column(int N) {
-    const int n = blockIdx.x * LANES + threadIdx.x;
-    return n < N ? n : N - 1;  // threads beyond the last repeat what it does, but write nothing
-}
-
-__device__ inline bool has_column(int N) { return blockIdx.x * LANES + threadIdx.x < N; }
+#include "columns.cuh"
 
 // In place.
 extern "C" __global__ void softmax_fprop(const float* inputs, float* acts, int rows, int N) {
@@ -75,4 +65,126 @@ extern "C" __global__ void softmax_logreg_bprop(const float* labels, const float
                                                 int size) {
     const int i = this_number();
     if (i < size) store(&inputs_grad[i], coeff * (probs[i] - (labels[i % N] == i / N)), add);
+}
+
+// --- labels as a matrix (rows, N) ----------------------------------------------------------------
+
+__device__ inline float safe_log(float p) { return p <= 0 ? -50 : logf(p); }
+__device__ inline float safe_inverse(float x) { return x <= 0 ? 0 : 1 / x; }
+
+// The largest number of a column, and how many rows have it.
+struct Largest {
+    float top;
+    int count;
+
+    __device__ Largest(const float* probs, int n, int rows, int N) : top(probs[n]), count(0) {
+        for (EACH_ROW(k, rows)) top = probs[k * N + n] > top ? probs[k * N + n] : top;
+        top = max_over_column(top);
+        for (EACH_ROW(k, rows)) count += probs[k * N + n] == top;
+        count = sum_over_column(count);
+        if (count == 0) count = 1;  // all are NaN
+    }
+};
+
+// The values of Ops.crossent_cost for each image, (2, N).
+extern "C" __global__ void crossent_cost(const float* labels, const float* probs, float* values,
+                                         int rows, int N) {
+    const int n = this_column(N);
+    const Largest largest(probs, n, rows, N);
+    float cost = 0;
+    int right = 0;
+    for (EACH_ROW(k, rows)) {
+        const float t = labels[k * N + n], p = probs[k * N + n];
+        cost -= t * safe_log(p);
+        right += p == largest.top && t > 0;
+    }
+    cost = sum_over_column(cost);
+    right = sum_over_column(right);
+    if (threadIdx.y > 0 || !has_column(N)) return;
+    values[n] = cost;
+    values[N + n] = right ? 1 - 1.0f / largest.count : 1;
+}
+
+// Launch `numbers` with size = rows * N.
+extern "C" __global__ void crossent_bprop(const float* labels, const float* probs, float coeff,
+                                          float* probs_grad, int add, int size) {
+    const int i = this_number();
+    if (i < size) store(&probs_grad[i], -coeff * labels[i] * safe_inverse(probs[i]), add);
+}
+
+extern "C" __global__ void softmax_crossent_bprop(const float* labels, const float* probs,
+                                                  float coeff, float* inputs_grad, int add,
+                                                  int rows, int N) {
+    const int n = this_column(N);
+    float mass = 0;
+    for (EACH_ROW(k, rows)) mass += labels[k * N + n];
+    mass = sum_over_column(mass);
+    if (!has_column(N)) return;
+    for (EACH_ROW(k, rows)) {
+        const int i = k * N + n;
+        store(&inputs_grad[i], coeff * (probs[i] * mass - labels[i]), add);
+    }
+}
+
+// The values of Ops.bce_cost for each image, (3, N).
+extern "C" __global__ void bce_cost(const float* labels, const float* probs, float pos_weight,
+                                    float* values, int rows, int N) {
+    const int n = this_column(N);
+    const Largest largest(probs, n, rows, N);
+    float cost = 0, hit = 0;
+    int mismatches = 0;
+    for (EACH_ROW(k, rows)) {
+        const float t = labels[k * N + n], y = probs[k * N + n];
+        cost -= pos_weight * t * safe_log(y) + (1 - t) * safe_log(1 - y);
+        mismatches += (y > 0.5f) != t;
+        hit += y == largest.top ? t : 0;
+    }
+    cost = sum_over_column(cost);
+    hit = sum_over_column(hit);
+    mismatches = sum_over_column(mismatches);
+    if (threadIdx.y > 0 || !has_column(N)) return;
+    values[n] = cost;
+    values[N + n] = static_cast<float>(mismatches) / rows;
+    values[2 * N + n] = 1 - hit / largest.count;
+}
+
+// Launch `numbers` with size = rows * N.
+extern "C" __global__ void bce_bprop(const float* labels, const float* probs, float pos_weight,
+                                     float coeff, float* probs_grad, int add, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const float t = labels[i], y = probs[i];
+    const float grad = (1 - t) * safe_inverse(1 - y) - pos_weight * t * safe_inverse(y);
+    store(&probs_grad[i], coeff * grad, add);
+}
+
+// Launch `numbers` with size = rows * N.
+extern "C" __global__ void logistic_bce_bprop(const float* labels, const float* probs,
+                                              float pos_weight, float coeff, float* inputs_grad,
+                                              int add, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const float t = labels[i], y = probs[i];
+    store(&inputs_grad[i], coeff * ((1 - t) * y - pos_weight * t * (1 - y)), add);
+}
+
+// counts (3 rows): declared positive, positive and true positive of each row.
+// Launch: grid rows, block (32, 8).
+extern "C" __global__ void detections(const float* labels, const float* probs, float* counts,
+                                      int N) {
+    double declared = 0, positive = 0, both = 0;
+    for (int n = threadIdx.y * LANES + threadIdx.x; n < N; n += TEAMS * LANES) {
+        const float t = labels[blockIdx.x * N + n];
+        const float says = probs[blockIdx.x * N + n] > 0.5f;
+        declared += says;
+        positive += t;
+        both += says == t ? t : 0;
+    }
+    declared = sum_over_block(declared);
+    positive = sum_over_block(positive);
+    both = sum_over_block(both);
+    if (threadIdx.x > 0 || threadIdx.y > 0) return;
+    counts[3 * blockIdx.x] = declared;
+    counts[3 * blockIdx.x + 1] = positive;
+    counts[3 * blockIdx.x + 2] = both;
 }

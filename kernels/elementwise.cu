@@ -3,60 +3,21 @@
 // Formulas: convnet/ops/spec/elementwise.py, convnet/neurons.py.
 
 #include "common.cuh"
+#include "neurons.cuh"
 
-// In the order of KINDS in convnet/ops/cuda/elementwise_ops.py.
-enum Neuron { IDENT, LOGISTIC, RELU, BRELU, SOFTRELU, ABS, SQUARE, SQRT, TANH, LINEAR, LOG, DRELU };
-
-// f(x).
-__device__ inline float value(int neuron, float x, float a, float b) {
-    switch (neuron) {
-        case LOGISTIC: return 1 / (1 + expf(-x));
-        case RELU: return x < 0 ? 0 : x;
-        case BRELU: return x < 0 ? 0 : x > a ? a : x;
-        case SOFTRELU: return x > 4 ? x : logf(1 + expf(x));
-        case ABS: return fabsf(x);
-        case SQUARE: return x * x;
-        case SQRT: return sqrtf(x);
-        case TANH: return a * tanhf(b * x);
-        case LINEAR: return a * x + b;
-        case LOG: return logf(a + x);
-        case DRELU: return x - a * tanhf(x / a);
-        default: return x;
-    }
-}
-
-// f'(x), from v: y where the neuron is from_output, else x.
-__device__ inline float slope(int neuron, float v, float a, float b) {
-    switch (neuron) {
-        case LOGISTIC: return v * (1 - v);
-        case RELU: return v > 0;
-        case BRELU: return v > 0 && v < a;
-        case SOFTRELU: return v > 4 ? 1 : 1 - expf(-v);
-        case ABS: return v > 0 ? 1 : -1;
-        case SQUARE: return v + v;
-        case SQRT: return 1 / (v + v);
-        case TANH: return b * (a - v * v / a);
-        case LINEAR: return a;
-        case LOG: return 1 / (a + v);
-        case DRELU: {
-            const float t = tanhf(v / a);
-            return t * t;
-        }
-        default: return 1;
-    }
-}
-
-extern "C" __global__ void neuron_fprop(const float* inputs, int neuron, float a, float b,
-                                        float* acts, int size) {
+extern "C" __global__ void neuron_fprop(const float* inputs, int neuron, float a, float b, float c,
+                                        float d, float e, float f, float* acts, int size) {
     const int i = this_number();
-    if (i < size) acts[i] = value(neuron, inputs[i], a, b);
+    if (i < size) acts[i] = neuron_value(neuron, inputs[i], Parameters{a, b, c, d, e, f});
 }
 
-extern "C" __global__ void neuron_bprop(const float* values, int neuron, float a, float b,
-                                        const float* acts_grad, float* inputs_grad, int add,
-                                        int size) {
+extern "C" __global__ void neuron_bprop(const float* values, int neuron, float a, float b, float c,
+                                        float d, float e, float f, const float* acts_grad,
+                                        float* inputs_grad, int add, int size) {
     const int i = this_number();
-    if (i < size) store(&inputs_grad[i], acts_grad[i] * slope(neuron, values[i], a, b), add);
+    if (i >= size) return;
+    const float slope = neuron_slope(neuron, values[i], Parameters{a, b, c, d, e, f});
+    store(&inputs_grad[i], acts_grad[i] * slope, add);
 }
 
 extern "C" __global__ void scale(const float* inputs, float factor, float* acts, int add,

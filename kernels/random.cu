@@ -1,45 +1,138 @@
 // Random numbers: Philox4x32-10, the same bits as convnet/ops/philox.py.
 // Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+// Formulas of the operations: convnet/ops/spec/random.py.
 
 #include "common.cuh"
+#include "neurons.cuh"
+
+typedef unsigned int Word;
 
 struct Words {
-    unsigned int word[4];
+    Word of[4];
 };
 
 // What a draw depends on, see RandomKey in convnet/ops/roles.py, each modulo 2^32.
 struct Key {
-    unsigned int seed, stream, epoch, batch, minibatch;
+    Word seed, stream, epoch, batch, minibatch;
 };
 
 // The words of elements 4 * block .. 4 * block + 3 of a draw.
-__device__ inline Words philox(unsigned int block, Key key) {
-    unsigned int c0 = block, c1 = key.minibatch, c2 = key.batch, c3 = key.epoch;
-    unsigned int k0 = key.seed, k1 = key.stream;
+__device__ inline Words philox(Word block, Key key) {
+    Word c0 = block, c1 = key.minibatch, c2 = key.batch, c3 = key.epoch;
+    Word k0 = key.seed, k1 = key.stream;
     for (int round = 0; round < 10; ++round) {
         const unsigned long long product0 = 0xD2511F53ull * c0, product1 = 0xCD9E8D57ull * c2;
-        const unsigned int next0 = static_cast<unsigned int>(product1 >> 32) ^ c1 ^ k0;
-        const unsigned int next2 = static_cast<unsigned int>(product0 >> 32) ^ c3 ^ k1;
-        c1 = static_cast<unsigned int>(product1);
-        c3 = static_cast<unsigned int>(product0);
-        c0 = next0;
-        c2 = next2;
+        c0 = static_cast<Word>(product1 >> 32) ^ c1 ^ k0;
+        c1 = static_cast<Word>(product1);
+        c2 = static_cast<Word>(product0 >> 32) ^ c3 ^ k1;
+        c3 = static_cast<Word>(product0);
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
     return Words{{c0, c1, c2, c3}};
 }
 
-// acts = scale * inputs where word >> 8 < threshold, else 0. Flat arrays; in place.
-// Launch `numbers` with a thread for four of them.
+// The number in [0, 1) that a word stands for.
+__device__ inline float uniform(Word word) { return (word >> 8) * (1.0f / (1 << 24)); }
+
+// Whether uniform(element) < keep, where threshold = ceil(keep * 2^24).
+__device__ inline bool kept(unsigned long long element, Word threshold, Key key) {
+    return philox(static_cast<Word>(element / 4), key).of[element % 4] >> 8 < threshold;
+}
+
+// acts = scale * inputs where an element is kept, else 0. Flat arrays; in place.
+// Launch `numbers`, with a thread for four of them.
 extern "C" __global__ void dropout(const float* inputs, unsigned int threshold, float scale,
                                    unsigned int seed, unsigned int stream, unsigned int epoch,
                                    unsigned int batch, unsigned int minibatch, float* acts, int add,
                                    int size) {
-    const int block = this_number();
-    const Words words = philox(block, Key{seed, stream, epoch, batch, minibatch});
-    for (int j = 0; j < 4 && block * 4 + j < size; ++j) {
-        const int i = block * 4 + j;
-        store(&acts[i], words.word[j] >> 8 < threshold ? scale * inputs[i] : 0, add);
+    const int first = 4 * this_number();
+    const Words words = philox(this_number(), Key{seed, stream, epoch, batch, minibatch});
+    for (int j = 0; j < 4 && first + j < size; ++j) {
+        const int i = first + j;
+        store(&acts[i], words.of[j] >> 8 < threshold ? scale * inputs[i] : 0, add);
     }
+}
+
+// What soft LIF neurons put out while training. Flat arrays; in place. Elements 2i and 2i + 1 of
+// normal numbers are r cos(2 pi v) and r sin(2 pi v), where r = sqrt(-2 log(1 - u)) and u, v are
+// those elements of uniform ones (Box and Muller, 1958).
+// Launch `numbers`, with a thread for four of them.
+extern "C" __global__ void noisy_neuron_fprop(const float* inputs, int neuron, float a, float b,
+                                              float c, float d, float e, float f,
+                                              unsigned int seed, unsigned int stream,
+                                              unsigned int epoch, unsigned int batch,
+                                              unsigned int minibatch, float* acts, int size) {
+    const int first = 4 * this_number();
+    const Words words = philox(this_number(), Key{seed, stream, epoch, batch, minibatch});
+    const SoftLif lif(Parameters{a, b, c, d, e, f});
+    for (int j = 0; j < 4 && first + j < size; ++j) {
+        const float x = inputs[first + j];
+        float y;
+        if (neuron == SOFTLIF) {
+            const float u = uniform(words.of[j / 2 * 2]), v = uniform(words.of[j / 2 * 2 + 1]);
+            const float radius = sqrtf(-2 * logf(1 - u)), angle = 6.283185307f * v;
+            y = lif.with_noise(x, radius * (j % 2 ? sinf(angle) : cosf(angle)));
+        } else if (neuron == SOFTLIFALPHA) {
+            y = lif.through_alpha(x, uniform(words.of[j]));
+        } else {
+            y = lif.through_alpha_and_lowpass(x, uniform(words.of[j]));
+        }
+        acts[first + j] = y;
+    }
+}
+
+// dropconnect: each image has connections of its own. M (K, F, N) are the draws of weights.
+// Inputs (K, N), weights (K, F), acts (F, N). Launch `numbers`: a thread per output.
+
+__device__ inline bool connected(int k, int f, int n, int F, int N, Word threshold, Key key) {
+    return kept((static_cast<unsigned long long>(k) * F + f) * N + n, threshold, key);
+}
+
+extern "C" __global__ void dropconnect_fprop(
+    const float* __restrict__ inputs, const float* __restrict__ weights,
+    const float* __restrict__ biases, unsigned int threshold, unsigned int weights_seed,
+    unsigned int weights_stream, unsigned int weights_epoch, unsigned int weights_batch,
+    unsigned int weights_minibatch, unsigned int seed, unsigned int stream, unsigned int epoch,
+    unsigned int batch, unsigned int minibatch, float* acts, int K, int F, int N, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const int f = i / N, n = i % N;
+    const Key weights_key{weights_seed, weights_stream, weights_epoch, weights_batch,
+                          weights_minibatch};
+    float sum = kept(i, threshold, Key{seed, stream, epoch, batch, minibatch}) ? biases[f] : 0;
+    for (int k = 0; k < K; ++k)
+        if (connected(k, f, n, F, N, threshold, weights_key))
+            sum += weights[k * F + f] * inputs[k * N + n];
+    acts[i] = sum;
+}
+
+extern "C" __global__ void dropconnect_dgrad(
+    const float* __restrict__ weights, const float* __restrict__ acts_grad, unsigned int threshold,
+    unsigned int seed, unsigned int stream, unsigned int epoch, unsigned int batch,
+    unsigned int minibatch, float* inputs_grad, int add, int F, int N, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const int k = i / N, n = i % N;
+    const Key key{seed, stream, epoch, batch, minibatch};
+    float sum = 0;
+    for (int f = 0; f < F; ++f)
+        if (connected(k, f, n, F, N, threshold, key))
+            sum += weights[k * F + f] * acts_grad[f * N + n];
+    store(&inputs_grad[i], sum, add);
+}
+
+extern "C" __global__ void dropconnect_wgrad(
+    const float* __restrict__ inputs, const float* __restrict__ acts_grad, unsigned int threshold,
+    unsigned int seed, unsigned int stream, unsigned int epoch, unsigned int batch,
+    unsigned int minibatch, float* weights_grad, int add, int F, int N, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const int k = i / F, f = i % F;
+    const Key key{seed, stream, epoch, batch, minibatch};
+    float sum = 0;
+    for (int n = 0; n < N; ++n)
+        if (connected(k, f, n, F, N, threshold, key))
+            sum += inputs[k * N + n] * acts_grad[f * N + n];
+    store(&weights_grad[i], sum, add);
 }

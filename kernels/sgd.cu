@@ -1,6 +1,6 @@
 // The update of the weights, and the bounds of their norms. Formulas: convnet/ops/base.py.
 
-#include "common.cuh"
+#include "columns.cuh"
 
 // `rate` is per case, `decay` already times the rate. Flat arrays. Launch `numbers`.
 extern "C" __global__ void sgd(float* weights, float* increments, const float* gradients,

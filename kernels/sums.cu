@@ -1,6 +1,6 @@
 // Sums, made in a fixed order; sums of many numbers in double precision.
 
-#include "common.cuh"
+#include "columns.cuh"
 
 // sums(row) = sum of values(row, :), (rows, length) -> (rows,). Launch: grid rows, block (32, 8).
 extern "C" __global__ void sum_rows(const float* values, float* sums, int add, int length) {

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 from convnet.geometry import Window
 from convnet.neurons import Neuron
-from convnet.ops.cuda.elementwise_ops import NeuronLauncher
 from convnet.ops.cuda.launch import checked
+from convnet.ops.cuda.neurons import NeuronLauncher
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.convolution import ConvolutionOps
 

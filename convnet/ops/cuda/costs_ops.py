@@ -71,6 +71,78 @@ class CudaCostOps(Launcher, CostOps):
         )
         self._sum_rows(sums, 1, checked("values", values, 1))
 
+    def crossent_cost(self, labels: In, probs: In, values: Out) -> None:
+        self._matrix_cost("crossent_cost", labels, probs, checked("values", values, 2), 2)
+
+    def crossent_bprop(
+        self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False
+    ) -> None:
+        rows, N = _rows(probs)
+        target = checked("probs_grad", probs_grad, rows, N)
+        matrices = _matrices(labels, probs)
+        self._numbers("costs", "crossent_bprop", rows * N, *matrices, float(coeff), target, add)
+
+    def softmax_crossent_bprop(
+        self, labels: In, probs: In, coeff: float, inputs_grad: Out, add: bool = False
+    ) -> None:
+        rows, N = _rows(probs)
+        target = checked("inputs_grad", inputs_grad, rows, N)
+        matrices = _matrices(labels, probs)
+        self._columns(
+            "costs", "softmax_crossent_bprop", N, *matrices, float(coeff), target, add, rows
+        )
+
+    def bce_cost(self, labels: In, probs: In, pos_weight: float, values: Out) -> None:
+        target = checked("values", values, 3)
+        self._matrix_cost("bce_cost", labels, probs, target, 3, float(pos_weight))
+
+    def bce_bprop(
+        self,
+        labels: In,
+        probs: In,
+        pos_weight: float,
+        coeff: float,
+        probs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        rows, N = _rows(probs)
+        target = checked("probs_grad", probs_grad, rows, N)
+        factors = (float(pos_weight), float(coeff))
+        matrices = _matrices(labels, probs)
+        self._numbers("costs", "bce_bprop", rows * N, *matrices, *factors, target, add)
+
+    def logistic_bce_bprop(
+        self,
+        labels: In,
+        probs: In,
+        pos_weight: float,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        rows, N = _rows(probs)
+        target = checked("inputs_grad", inputs_grad, rows, N)
+        factors = (float(pos_weight), float(coeff))
+        matrices = _matrices(labels, probs)
+        self._numbers("costs", "logistic_bce_bprop", rows * N, *matrices, *factors, target, add)
+
+    def dce_cost(self, labels: In, probs: In, pos_weight: float, values: Out) -> None:
+        rows, N = _rows(probs)
+        target = checked("values", values, 2 + 3 * rows).reshape(-1)
+        # The third value of bce_cost is written over by the counts.
+        self._matrix_cost("bce_cost", labels, probs, target[:3], 3, float(pos_weight))
+        block = (LANES, TEAMS)
+        self._launch("costs", "detections", (rows,), block, labels, probs, target[2:], N)
+
+    def _matrix_cost(
+        self, name: str, labels: In, probs: In, values: Out, count: int, *factors: float
+    ) -> None:
+        """`count` values of a cost whose labels are a matrix."""
+        rows, N = _rows(probs)
+        by_image = self._scratch(count * N)
+        self._columns("costs", name, N, *_matrices(labels, probs), *factors, by_image, rows)
+        self._sum_rows(by_image, count, values)
+
     def _label_bprop(
         self,
         name: str,
@@ -96,3 +168,8 @@ class CudaCostOps(Launcher, CostOps):
 
 def _rows(array: Array) -> tuple[int, int]:
     return array.size // array.shape[-1], array.shape[-1]
+
+
+def _matrices(labels: Array, probs: Array) -> tuple[Array, Array]:
+    shape = _rows(probs)
+    return checked("labels", labels, *shape), checked("probs", probs, *shape)

@@ -1,37 +1,12 @@
-"""Elementwise operations, copies of rows, dropout: kernels/elementwise.cu and random.cu."""
+"""Elementwise operations and copies of rows: kernels/elementwise.cu."""
 
 from __future__ import annotations
 
-from math import ceil
-
-import numpy as np
-
 from convnet.neurons import Neuron
-from convnet.ops.cuda.launch import Launcher, checked
-from convnet.ops.roles import In, InOut, Out, RandomKey
+from convnet.ops.cuda.launch import checked
+from convnet.ops.cuda.neurons import NeuronLauncher, neuron_arguments
+from convnet.ops.roles import In, InOut, Out
 from convnet.ops.spec.elementwise import ElementwiseOps
-
-# In the order of the kernels' enum.
-KINDS = (
-    *("ident", "logistic", "relu", "brelu", "softrelu", "abs"),
-    *("square", "sqrt", "tanh", "linear", "log", "drelu"),
-)
-
-
-class NeuronLauncher(Launcher):
-    """For the families that have neurons."""
-
-    def _run_neuron(self, neuron: Neuron, inputs: In, acts: Out) -> None:
-        """acts = f(inputs). In place."""
-        size = inputs.size
-        self._numbers(
-            "elementwise",
-            "neuron_fprop",
-            size,
-            checked("inputs", inputs, size),
-            *_neuron_arguments(neuron),
-            checked("acts", acts, size),
-        )
 
 
 class CudaElementwiseOps(NeuronLauncher, ElementwiseOps):
@@ -49,7 +24,7 @@ class CudaElementwiseOps(NeuronLauncher, ElementwiseOps):
             "neuron_bprop",
             size,
             checked("values", values, size),
-            *_neuron_arguments(neuron),
+            *neuron_arguments(neuron),
             checked("acts_grad", acts_grad, size),
             checked("inputs_grad", inputs_grad, size),
             add,
@@ -117,34 +92,3 @@ class CudaElementwiseOps(NeuronLauncher, ElementwiseOps):
             target.shape[-1],
             cases,
         )
-
-    def dropout(
-        self,
-        inputs: In,
-        keep: float,
-        scale: float,
-        key: RandomKey,
-        acts: Out,
-        add: bool = False,
-    ) -> None:
-        size = inputs.size
-        block = 256
-        self._launch(
-            "random",
-            "dropout",
-            (-(-size // (4 * block)),),
-            (block,),
-            checked("inputs", inputs, size),
-            np.uint32(ceil(keep * 2**24)),  # u 2^-24 < keep, in whole numbers
-            float(scale),
-            *(np.uint32(word & 0xFFFFFFFF) for word in key),
-            checked("acts", acts, size),
-            add,
-            size,
-        )
-
-
-def _neuron_arguments(neuron: Neuron) -> tuple[int, float, float]:
-    """The number of the neuron's kind and its two parameters, zero where it has none."""
-    a, b = (*neuron.parameters, 0.0, 0.0)[:2]
-    return KINDS.index(neuron.kind), float(a), float(b)

@@ -11,12 +11,21 @@ from convnet.ops.cuda.driver import Driver
 from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
 from convnet.ops.cuda.images_ops import CudaImageOps
 from convnet.ops.cuda.launch import LANES, TEAMS, checked
+from convnet.ops.cuda.random_ops import CudaRandomOps
+from convnet.ops.cuda.rankings_ops import CudaRankingOps
 from convnet.ops.cuda.windows_ops import CudaWindowOps
 from convnet.ops.roles import Array, In, InOut, Out
 
 
 class CudaOps(
-    CudaConvolutionOps, CudaWindowOps, CudaImageOps, CudaElementwiseOps, CudaCostOps, Ops
+    CudaConvolutionOps,
+    CudaWindowOps,
+    CudaImageOps,
+    CudaElementwiseOps,
+    CudaRandomOps,
+    CudaCostOps,
+    CudaRankingOps,
+    Ops,
 ):
     """Operations on the arrays of a device, real or emulated.
 
