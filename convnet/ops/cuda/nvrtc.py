@@ -22,8 +22,7 @@ _ENTRY = re.compile(
     r"Compiling entry function '(?P<name>\w+)'.*?"
     r"(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
     r"(?P<loads>\d+) bytes spill loads\n"
-    r"[^\n]*Used (?P<registers>\d+) registers[^\n]*?(?:, (?P<shared>\d+) bytes smem)?"
-    r"(?:, [^\n]*)?\n",
+    r"[^\n]*Used (?P<registers>\d+) registers(?:[^\n]*, (?P<shared>\d+) bytes smem)?",
     re.DOTALL,
 )
 

@@ -19,7 +19,7 @@ class OutOfMemoryError(MemoryError):
     pass
 
 
-class CompileException(Exception):
+class CompileException(Exception):  # noqa: N818 - CuPy calls it so
     pass
 
 

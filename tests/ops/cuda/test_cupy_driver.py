@@ -88,7 +88,7 @@ def test_failed_launch(cupy, sources):
 
 def test_no_cupy(monkeypatch, sources):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(DeviceError, match=r"CuPy, which is missing .* cudaconvnet\[cuda12\]"):
+    with pytest.raises(DeviceError, match=r"CuPy, which is missing .*'cudaconvnet\[cuda12\]'"):
         CupyDriver(0, sources)
 
 
