@@ -169,6 +169,58 @@ def show(arguments: Sequence[str]) -> int:
     return 0
 
 
+def kernels(arguments: Sequence[str]) -> int:
+    """Lists the kernels of the GPU backend, or compiles them, which needs no GPU."""
+    from convnet.ops.cuda.inspection import (
+        ARCHITECTURES,
+        compile_all,
+        instances,
+        kernel_names,
+        resource_rows,
+    )
+
+    parser = make_parser("python -m convnet kernels", kernels.__doc__ or "")
+    parser.add_argument(
+        "action",
+        choices=("list", "compile", "report"),
+        help="list: the kernels of each file; compile: for each architecture; "
+        "report: registers, spills and memory as the compiler says",
+    )
+    parser.add_argument(
+        "--arch",
+        type=checked(parse_architectures),
+        default=ARCHITECTURES,
+        metavar="sm_NN",
+        help="one or several with commas [" + ",".join(f"sm_{a}" for a in ARCHITECTURES) + "]",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="compile: keep the .cubin files")
+    args = parser.parse_args(arguments)
+    chosen = instances()
+    if args.action == "list":
+        for instance in chosen:
+            report.text(f"{instance}: {', '.join(kernel_names(instance.file))}")
+        return 0
+    compiled = []
+    for result in compile_all(chosen, args.arch):
+        compiled.append(result)
+        if args.out:
+            args.out.mkdir(parents=True, exist_ok=True)
+            (args.out / result.file_name).write_bytes(result.cubin)
+        if args.action == "compile":
+            report.text(f"sm_{result.arch}  {len(result.kernels)} kernels of {result.instance}")
+    if args.action == "report":
+        report.text(report.columns(resource_rows(compiled), texts=2))
+    return 0
+
+
+def parse_architectures(text: str) -> list[int]:
+    """Raises: ValueError for anything but sm_NN, or several with commas between."""
+    names = text.split(",")
+    if not all(name[:3] == "sm_" and name[3:].isdecimal() for name in names):
+        raise ValueError(f"expected architectures such as sm_80,sm_90; found '{text}'")
+    return [int(name[3:]) for name in names]
+
+
 def parse_shapes(text: str) -> list[tuple[int, int, int]]:
     """Raises: ValueError for anything but CxHxW, or several with commas between."""
     shapes = []
@@ -181,4 +233,10 @@ def parse_shapes(text: str) -> list[tuple[int, int, int]]:
     return shapes
 
 
-COMMANDS = {"check": check, "data": data, "make-data": make_data, "show": show}
+COMMANDS = {
+    "check": check,
+    "data": data,
+    "kernels": kernels,
+    "make-data": make_data,
+    "show": show,
+}

@@ -85,16 +85,19 @@ def layer_table(graph: Graph) -> str:
         inputs = ",".join(i.name for i in layer.inputs)
         rows.append((layer.name, layer.type_name, inputs, output, *(f"{n:,}" for n in numbers)))
     rows.append(("total", "", "", "", *(f"{n:,}" for n in totals)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-    return (
-        "\n".join(
-            "  ".join(
-                cell.ljust(width) if i < 4 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        )
-        + "\n(mult-adds of the forward pass and bytes of the output: per image, float32)"
+    note = "(mult-adds of the forward pass and bytes of the output: per image, float32)"
+    return f"{columns(rows, texts=4)}\n{note}"
+
+
+def columns(rows: Sequence[Sequence[str]], texts: int) -> str:
+    """Lines whose cells stand below each other: those of the first `texts` columns to the left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < texts else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
     )
 
 

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "train": "api checkpoint config errors graph layer_types net options plan report resources "
     "transform data_providers",
     "show": "api checkpoint errors layer_types net options report train",
-    "cli": "api errors options report show train data_providers",
+    "cli": "api errors ops options report show train data_providers",
     "__main__": "cli",
 }
 

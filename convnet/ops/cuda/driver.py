@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite, prod
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ MAX_THREADS = 1024
 MAX_BLOCK = (1024, 1024, 64)
 MAX_GRID = (2**31 - 1, 65535, 65535)
 SHARED = 48 * 1024  # what every kernel may use without asking
+LOWEST_ARCH = 75
 OPT_IN_SHARED = {75: 64, 80: 163, 86: 99, 87: 163, 89: 99, 90: 227, 100: 227, 103: 227, 120: 99}
 
 
@@ -104,6 +106,23 @@ def definitions(constants: Mapping[str, int | float]) -> list[str]:
             raise DeviceError(f"constant {name} must be a finite number; found {value!r}")
         options.append(f"-D{name}=({literal})")
     return options
+
+
+def compiler_options(folder: Path, constants: Mapping[str, int | float]) -> list[str]:
+    """What NVRTC is given besides the architecture; `folder` is that of the kernels."""
+    return ["-std=c++17", f"-I{folder}", *definitions(constants)]
+
+
+def source_file(folder: Path, file: str) -> Path:
+    """The path of kernels/`file`.cu.
+
+    Raises:
+        DeviceError: there is none.
+    """
+    path = folder / f"{file}.cu"
+    if not path.exists():
+        raise DeviceError(f"{path}: no such file of kernels")
+    return path
 
 
 def check_launch(

@@ -63,7 +63,7 @@ def lines_with(kernel: str, text: str) -> set[int]:
     return {i + 1 for i in range(first, stop) if re.search(pattern, lines[i])}
 
 
-def run(kernel: str, mode: str, schedule: str = "forward") -> np.ndarray:
+def run(kernel: str, mode: str, schedule: str = "forward", file: str = "bugs") -> np.ndarray:
     driver = make_driver(mode, schedule)
     x, out = on(driver, np.arange(64) % 20), on(driver, np.zeros(64))
     grid, args, shared = (1,), [x, out], 0
@@ -73,7 +73,7 @@ def run(kernel: str, mode: str, schedule: str = "forward") -> np.ndarray:
         args = [out]
     if kernel == "dynamic_shared_too_small":
         shared = 63 * 4
-    driver.kernel("bugs", kernel)(grid, (64,), args, shared)
+    driver.kernel(file, kernel)(grid, (64,), args, shared)
     return driver.download(out)
 
 
@@ -118,7 +118,7 @@ def test_findings_in_dynamic_shared_memory():
 
 def test_static_shared_memory_has_a_limit():
     with pytest.raises(DeviceError, match=r"51200 bytes of static shared memory; more than 49152"):
-        run("too_much_static_shared", "fast")
+        run("too_much_static_shared", "fast", file="too_large")
 
 
 def test_what_was_not_written_is_nan():

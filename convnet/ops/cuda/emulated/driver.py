@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import OPT_IN_SHARED, definitions
+from convnet.ops.cuda.driver import OPT_IN_SHARED, definitions, source_file
 from convnet.ops.cuda.emulated.arrays import DeviceArray, new_array
 from convnet.ops.cuda.emulated.build import Mode, build
 from convnet.ops.cuda.emulated.launch import EmulatedKernel, Schedule
@@ -70,9 +70,7 @@ class EmulatedDriver:
     def kernel(self, file: str, name: str, **constants: int | float) -> EmulatedKernel:
         key = (file, name, *sorted(constants.items()))
         if key not in self._kernels:
-            source = self._sources / f"{file}.cu"
-            if not source.exists():
-                raise DeviceError(f"{source}: no such file of kernels")
+            source = source_file(self._sources, file)
             library, names = build(source, definitions(constants), self.mode)
             if name not in names:
                 raise DeviceError(f"{source}: kernel '{name}' is not among {', '.join(names)}")

@@ -165,10 +165,3 @@ KERNEL overflow(const float *x, float *out) {
     int large = (int)x[i] + 2147483647 - 10;
     out[i] = large;
 }
-
-KERNEL too_much_static_shared(const float *x, float *out) {
-    __shared__ float line[64 * 200];
-    line[threadIdx.x * 200] = x[threadIdx.x];
-    __syncthreads();
-    out[threadIdx.x] = line[threadIdx.x * 200];
-}

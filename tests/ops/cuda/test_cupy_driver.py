@@ -1,0 +1,151 @@
+"""The CuPy driver, on a stand-in for CuPy: what it asks of it, and what it says when it fails."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from convnet.errors import DeviceError
+from convnet.ops.cuda.cupy_driver import CupyDriver
+from tests.ops.cuda.fake_cupy import FakeCupy
+
+
+@pytest.fixture
+def sources(tmp_path):
+    (tmp_path / "common.cuh").write_text("// one")
+    (tmp_path / "pool.cu").write_text("max_pool")
+    (tmp_path / "bad.cu").write_text("syntax error")
+    return tmp_path
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    return install(monkeypatch)
+
+
+def install(monkeypatch, **arguments) -> FakeCupy:
+    fake = FakeCupy(**arguments)
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    return fake
+
+
+def test_opens_the_device_that_is_asked_for(cupy, sources):
+    driver = CupyDriver(1, sources)
+    assert (driver.name, driver.arch, cupy.used) == ("cupy", 90, 1)
+
+
+def test_copies_convert_to_float32(cupy, sources):
+    driver = CupyDriver(0, sources)
+    array = driver.empty(6).reshape(2, 3)
+    values = np.arange(6.0).reshape(3, 2).T
+    driver.upload(values, array)
+    np.testing.assert_array_equal(driver.download(array), values)
+    with pytest.raises(DeviceError, match=r"upload: \(5,\) does not fit into \(2, 3\)"):
+        driver.upload(np.zeros(5), array)
+
+
+def test_compiles_once_for_each_set_of_constants(cupy, sources):
+    driver = CupyDriver(0, sources)
+    kernel = driver.kernel("pool", "max_pool", SIZE=3, SCALE=0.5)
+    assert driver.kernel("pool", "max_pool", SCALE=0.5, SIZE=3) is kernel
+    assert driver.kernel("pool", "pool", SCALE=0.5, SIZE=3) is not kernel
+    driver.kernel("pool", "max_pool", SIZE=2)
+    first, second = cupy.modules
+    assert first.options == ("-std=c++17", f"-I{sources}", "-DSCALE=(0.5f)", "-DSIZE=(3)")
+    assert second.options[2:] == ("-DSIZE=(2)",)
+
+
+def test_compiles_anew_when_a_header_changes(cupy, sources):
+    """CuPy looks at the text of the source alone."""
+    CupyDriver(0, sources).kernel("pool", "max_pool")
+    (sources / "common.cuh").write_text("// two")
+    CupyDriver(0, sources).kernel("pool", "max_pool")
+    first, second = cupy.modules
+    assert first.code != second.code
+
+
+def test_launches(cupy, sources):
+    kernel = CupyDriver(0, sources).kernel("pool", "max_pool")
+    kernel((2, 3), (32,), [np.float32(1)], shared=100)
+    (function,) = cupy.modules[0].functions.values()
+    assert function.launches == [((2, 3), (32,), (np.float32(1),), 100)]
+
+
+def test_asks_for_much_shared_memory(cupy, sources):
+    kernel = CupyDriver(0, sources).kernel("pool", "max_pool")
+    kernel((1,), (1,), [], shared=200 * 1024)
+    with pytest.raises(DeviceError, match=r"at most 232448 bytes .* found 257024"):
+        kernel((1,), (1,), [], shared=250 * 1024)
+
+
+def test_failed_launch(cupy, sources):
+    kernel = CupyDriver(0, sources).kernel("pool", "max_pool")
+    with pytest.raises(DeviceError, match=r"kernel 'max_pool', grid \(1,\), block \(666,\): CUDA_"):
+        kernel((1,), (666,), [])
+
+
+def test_no_cupy(monkeypatch, sources):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(DeviceError, match=r"CuPy, which is missing .*'cudaconvnet\[cuda12\]'"):
+        CupyDriver(0, sources)
+
+
+@pytest.mark.parametrize(
+    ("machine", "says"),
+    [
+        ({"driver": 0}, "no NVIDIA driver is installed here"),
+        (
+            {"driver": 12040},
+            r"made for CUDA 13, the driver is for CUDA 12.4; install cudaconvnet\[cuda12\]",
+        ),
+        ({"arch": 0}, "no GPU: cudaErrorNoDevice"),
+        ({"arch": 61}, "compute capability 6.1; the kernels need 7.5 or higher"),
+    ],
+)
+def test_machine_that_will_not_do(monkeypatch, sources, machine, says):
+    install(monkeypatch, **machine)
+    with pytest.raises(DeviceError, match=says):
+        CupyDriver(0, sources)
+
+
+@pytest.mark.parametrize("device", [2, -1])
+def test_no_such_device(cupy, sources, device):
+    with pytest.raises(DeviceError, match=f"no GPU {device}; this machine has 2, counted from 0"):
+        CupyDriver(device, sources)
+
+
+def test_out_of_memory(cupy, sources):
+    with pytest.raises(DeviceError, match=r"4\.0 MiB needed, 1\.0 MiB free; try a smaller --mini"):
+        CupyDriver(0, sources).empty(2**20)
+
+
+def test_file_that_does_not_compile(cupy, sources):
+    with pytest.raises(DeviceError, match=r"bad.cu does not compile for sm_90 with .*\n.*a ';'"):
+        CupyDriver(0, sources).kernel("bad", "f")
+
+
+def test_compiler_that_is_missing(cupy, sources, monkeypatch):
+    def fail(**arguments):
+        raise RuntimeError("CuPy failed to load libnvrtc.so.13")
+
+    monkeypatch.setattr(cupy, "RawModule", fail)
+    with pytest.raises(DeviceError, match=r"failed to load libnvrtc.so.13; if NVRTC is missing"):
+        CupyDriver(0, sources).kernel("pool", "max_pool")
+
+
+def test_kernel_or_file_that_is_not_there(cupy, sources):
+    driver = CupyDriver(0, sources)
+    with pytest.raises(DeviceError, match=r"kernels/pool.cu: kernel 'other': CUDA_ERROR_NOT_FOUND"):
+        driver.kernel("pool", "other")
+    with pytest.raises(DeviceError, match=r"conv.cu: no such file of kernels"):
+        driver.kernel("conv", "other")
+
+
+def test_kernel_that_fails_later(cupy, sources):
+    driver = CupyDriver(0, sources)
+    driver.synchronize()
+    cupy.broken = True
+    with pytest.raises(DeviceError, match="a kernel failed on the GPU: cudaErrorIllegalAddress"):
+        driver.synchronize()
