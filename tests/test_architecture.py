@@ -30,7 +30,10 @@ MAY_IMPORT = {
     "runner": "ops plan",
     "net": "errors graph layer_types ops plan recording runner",
     "options": "errors version",
-    "checkpoint": "config errors options",
+    "state": "config",
+    # Of the original's checkpoints.
+    "legacy": "config errors geometry graph layer_types neurons options state data_providers",
+    "checkpoint": "config errors legacy options state",
     "api": "checkpoint config errors geometry graph layer_types net ops resources",
     "__init__": "api errors net plan version",
     "report": "errors geometry graph layer_types options data_providers",

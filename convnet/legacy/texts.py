@@ -1,0 +1,69 @@
+"""The two layer files that a checkpoint of the original implies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from convnet.config.reader import MAX_FILE_BYTES, Source
+from convnet.errors import CheckpointError
+from convnet.legacy.fields import ANY_LAYER, FIELDS
+from convnet.legacy.forms import neuron_text
+from convnet.legacy.stored import StoredLayer
+
+
+def layer_files(layers: Sequence[StoredLayer], where: str) -> tuple[Source, Source]:
+    """Layer definition and layer parameters.
+
+    Raises:
+        CheckpointError: naming the layer and field that is missing, or not what it must be.
+    """
+    definition, parameters = "", ""
+    for layer in layers:
+        fields = _fields(layer)
+        _check_connections(layer)
+        keys = {"type": layer.type}
+        keys |= {"inputs": ",".join(layer.inputs)} if layer.inputs else {}
+        keys |= _texts(layer, (f for f in fields if not f.parameters))
+        keys |= {"weightSource": ",".join(layer.sources)} if any(layer.sources) else {}
+        keys |= _neuron(layer)
+        definition += _section(layer.name, keys)
+        if any(field.parameters for field in FIELDS[layer.type]):
+            parameters += _section(layer.name, _texts(layer, (f for f in fields if f.parameters)))
+        if len(definition) + len(parameters) > MAX_FILE_BYTES:
+            raise CheckpointError(f"{where}: its layers do not fit in a layer file")
+    return Source(f"layers of {where}", definition), Source(f"parameters of {where}", parameters)
+
+
+def _fields(layer: StoredLayer) -> list[Any]:
+    if layer.type not in FIELDS:
+        layer.fail(f"type '{layer.type}' is not known")
+    return [*FIELDS[layer.type], *(f for f in ANY_LAYER if f.key in layer.fields)]
+
+
+def _texts(layer: StoredLayer, fields: Iterable[Any]) -> dict[str, str]:
+    texts = {field.key: field.text(layer) for field in fields}
+    return {key: text for key, text in texts.items() if text is not None}
+
+
+def _neuron(layer: StoredLayer) -> dict[str, str]:
+    """The key `neuron` of early versions. Later ones have neuron layers, and only its text here."""
+    neuron = layer.fields.get("neuron")
+    if layer.type == "neuron" or not isinstance(neuron, dict):
+        return {}
+    try:
+        return {"neuron": neuron_text(neuron)}
+    except ValueError as error:
+        layer.fail(f"field 'neuron' {error}")
+
+
+def _check_connections(layer: StoredLayer) -> None:
+    """Raises: CheckpointError for random connections of groups to channels, which v1 had."""
+    sparse = layer.get("randSparse", False)
+    if any(sparse) if isinstance(sparse, list) else sparse:
+        layer.fail("randSparse: a layer file cannot hold its random connections")
+
+
+def _section(name: str, keys: Mapping[str, str]) -> str:
+    lines = [f"{key} = {text.replace('%', '%%')}" for key, text in keys.items()]
+    return "\n".join([f"[{name}]", *lines, "", ""])
