@@ -36,11 +36,12 @@ MAY_IMPORT = {
     "checkpoint": "config errors legacy options state",
     "api": "checkpoint config errors geometry graph layer_types net ops resources",
     "__init__": "api errors net plan version",
+    "convert": "api checkpoint errors legacy net recording",
     "report": "errors geometry graph layer_types options data_providers",
     "show": "api checkpoint errors layer_types",
     "train": "api checkpoint config errors graph layer_types net options plan report resources "
     "data_providers",
-    "cli": "api errors options report show train data_providers",
+    "cli": "api convert errors options report show train data_providers",
     "__main__": "cli",
 }
 

@@ -177,9 +177,10 @@ def _stored_neuron(layer: Layer, value: Neuron) -> dict[str, Any]:
 NEURON = Form(lambda layer, value: neuron_text(value), _stored_neuron)
 
 
+# A list that has one number for each input even where all are equal.
 NUMBERS = Form(
     lambda layer, value: ",".join(repr(number(item)) for item in per_input(layer, value)),
-    lambda layer, value: list(value),
+    each(NUMBER).stored,
 )
 
 

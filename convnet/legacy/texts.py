@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from convnet.config.reader import MAX_FILE_BYTES, Source
 from convnet.errors import CheckpointError
-from convnet.legacy.fields import ANY_LAYER, FIELDS
+from convnet.legacy.fields import ANY_LAYER, FIELDS, Field
 from convnet.legacy.forms import neuron_text
 from convnet.legacy.stored import StoredLayer
 
@@ -23,7 +22,7 @@ def layer_files(layers: Sequence[StoredLayer], where: str) -> tuple[Source, Sour
         fields = _fields(layer)
         _check_connections(layer)
         keys = {"type": layer.type}
-        keys |= {"inputs": ",".join(layer.inputs)} if layer.inputs else {}
+        keys |= {"inputs": ", ".join(layer.inputs)} if layer.inputs else {}
         keys |= _texts(layer, (f for f in fields if not f.parameters))
         keys |= {"weightSource": ",".join(layer.sources)} if any(layer.sources) else {}
         keys |= _neuron(layer)
@@ -35,13 +34,13 @@ def layer_files(layers: Sequence[StoredLayer], where: str) -> tuple[Source, Sour
     return Source(f"layers of {where}", definition), Source(f"parameters of {where}", parameters)
 
 
-def _fields(layer: StoredLayer) -> list[Any]:
+def _fields(layer: StoredLayer) -> list[Field]:
     if layer.type not in FIELDS:
         layer.fail(f"type '{layer.type}' is not known")
     return [*FIELDS[layer.type], *(f for f in ANY_LAYER if f.key in layer.fields)]
 
 
-def _texts(layer: StoredLayer, fields: Iterable[Any]) -> dict[str, str]:
+def _texts(layer: StoredLayer, fields: Iterable[Field]) -> dict[str, str]:
     texts = {field.key: field.text(layer) for field in fields}
     return {key: text for key, text in texts.items() if text is not None}
 
