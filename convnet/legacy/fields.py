@@ -25,7 +25,7 @@ from convnet.legacy.forms import (
     times,
     whole,
 )
-from convnet.legacy.stored import REQUIRED, StoredLayer
+from convnet.legacy.stored import MAX_INPUTS, REQUIRED, StoredLayer
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Field:
         try:
             default = self.default(layer) if callable(self.default) else self.default
             values = value if isinstance(value, list) else [value]
+            if len(values) > MAX_INPUTS:
+                raise ValueError("is too long a list")
             if value is self.default or all(_equal(item, default) for item in values):
                 return None
             return self.form.text(layer, value)

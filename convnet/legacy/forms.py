@@ -40,12 +40,12 @@ def whole(value: Any) -> int:
     raise ValueError("must be a whole number")
 
 
-def number(value: Any) -> float:
+def number(value: Any) -> int | float:
     """Raises: ValueError for anything but a finite number."""
     if isinstance(value, np.number):
         value = value.item()
     if isinstance(value, int | float) and abs(value) < 1e300 and math.isfinite(value):
-        return float(value)
+        return int(value) if isinstance(value, int) else value
     raise ValueError("must be a finite number")
 
 
@@ -130,7 +130,7 @@ def divided_by_size(dimensions: int) -> Form:
 def _rate(layer: StoredLayer, value: Any) -> str:
     """v1 stored a number, v2 the kind of schedule and its parameters."""
     if not isinstance(value, dict):
-        return repr(max(0.0, number(value)))  # one below 0 stood for a frozen matrix, as 0 does
+        return repr(max(0, number(value)))  # one below 0 stood for a frozen matrix, as 0 does
     kind, parameters = value.get("type"), value.get("params")
     if kind == "const" and isinstance(parameters, dict):
         return _rate(layer, number(parameters.get("base")))

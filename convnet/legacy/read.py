@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -120,6 +121,7 @@ class _Reader:
     def _data_shapes(self) -> list[tuple[int, int, int]]:
         """Of each matrix; images are those that the layers above take them for."""
         shapes: dict[int, tuple[int, int, int]] = {}
+        channels = self._channels()
         for layer in self.layers:
             if layer.type != "data":
                 continue
@@ -128,19 +130,19 @@ class _Reader:
             if not (0 <= index < MAX_MATRICES and rows > 0):
                 layer.fail(f"matrix {index} with {rows} rows")
             if rows > np.prod(shapes.get(index, 0)):
-                shapes[index] = self._image_shape(layer, rows)
+                shapes[index] = _image_shape(rows, channels.get(layer.name, 0))
         return [shapes.get(index, (1, 1, 1)) for index in range(max(shapes, default=-1) + 1)]
 
-    def _image_shape(self, data: StoredLayer, rows: int) -> tuple[int, int, int]:
+    def _channels(self) -> dict[str, int]:
+        """What the first user of each layer takes it for."""
+        found: dict[str, int] = {}
         for layer in self.layers:
+            stored = layer.get("channels", None)
             for i, name in enumerate(layer.inputs):
-                channels = layer.get("channels", None)
-                channels = channels[i] if isinstance(channels, list) else channels
-                if name == data.name and isinstance(channels, int) and channels > 0:
-                    side = round((rows / channels) ** 0.5)
-                    if channels * side**2 == rows:
-                        return channels, side, side
-        return infer_shape(rows)
+                count = stored[i] if isinstance(stored, list) else stored
+                if isinstance(count, int) and name not in found:
+                    found[name] = count
+        return found
 
     def _whole(self, layer: StoredLayer, field: str, *default: int) -> int:
         try:
@@ -192,6 +194,14 @@ class _Reader:
         values = [float(value) * scale for value in stored]
         # v1 knows no top-k error; for k = 1 it is the error.
         return [*values, values[1]] if kind == "cost.logreg" and len(values) == 2 else values
+
+
+def _image_shape(rows: int, channels: int) -> tuple[int, int, int]:
+    if channels > 0:
+        side = math.isqrt(rows // channels)
+        if channels * side**2 == rows:
+            return channels, side, side
+    return infer_shape(rows)
 
 
 def test_times(trained: int, tests: int, every: int) -> list[int]:

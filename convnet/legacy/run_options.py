@@ -80,7 +80,8 @@ def our_options(parser: Any) -> dict[str, Any]:
 
 
 def _fits(name: str, value: Any) -> bool:
-    if isinstance(value, list) and not 0 < len(value) <= MAX_BATCHES:
+    items = value if isinstance(value, list) else [value]
+    if len(items) > MAX_BATCHES or not all(isinstance(item, int | float | str) for item in items):
         return False
     try:
         check_saved({name: value})

@@ -19,6 +19,12 @@ from convnet.errors import CheckpointError
 REQUIRED = object()
 
 MAX_LAYERS = 10_000
+MAX_INPUTS = 1000
+"""Of one layer. A small file can hold a long list in many places."""
+
+# Layers by name, and by position.
+Names = Mapping[str | int, str]
+
 # Names that a layer file can hold: in a header, and in a list of inputs.
 _NAME = re.compile(r"(?! )(?!.*? [;])[^\x00-\x1f\x7f-\x9f,\[\]\u2028\u2029]{1,200}(?<! )")
 
@@ -76,8 +82,14 @@ def stored_layers(layers: Any, where: str) -> list[StoredLayer]:
         raise CheckpointError(f"{where}: two layers have the same name")
     if isinstance(layers, dict) and list(layers) != names:
         raise CheckpointError(f"{where}: a layer is stored under another name than its own")
-    found = [_layer(fields, names, where) for fields in dicts]
+    by_reference: Names = {**dict(enumerate(names)), **{name: name for name in names}}
+    found = [_layer(fields, by_reference, where) for fields in dicts]
     return _in_order(found, where)
+
+
+def shown(value: Any) -> str:
+    """A value from a file for a message; a nested one could be endless."""
+    return repr(value)[:80] if isinstance(value, int | str) else f"a {type(value).__name__}"
 
 
 def _name(fields: Any, where: str) -> str:
@@ -85,20 +97,18 @@ def _name(fields: Any, where: str) -> str:
         raise CheckpointError(f"{where}: a layer must be a dict; found {type(fields).__name__}")
     name = fields.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name in ("DEFAULT", '""'):
-        shown = repr(name)[:80] if isinstance(name, str) else type(name).__name__
-        raise CheckpointError(f"{where}: a layer needs a name without commas; found {shown}")
+        raise CheckpointError(f"{where}: a layer needs a name without commas; found {shown(name)}")
     return str(name)
 
 
-def _layer(fields: dict[str, Any], names: Sequence[str], where: str) -> StoredLayer:
-    """One layer; `names` are those of all layers, by position."""
+def _layer(fields: dict[str, Any], names: Names, where: str) -> StoredLayer:
     layer = StoredLayer(fields["name"], "", (), (), fields, where)
     kind = layer.get("type")
     if not isinstance(kind, str) or not re.fullmatch(r"[\w.]{1,40}", kind):
         layer.fail("its type must be a word")
     inputs = layer.get("inputs", [])
-    if not isinstance(inputs, list):
-        layer.fail("inputs must be a list")
+    if not isinstance(inputs, list) or len(inputs) > MAX_INPUTS:
+        layer.fail(f"inputs must be a list of at most {MAX_INPUTS}")
     sources = _sources(layer, names, len(inputs)) if "weights" in fields else ()
     return StoredLayer(
         layer.name,
@@ -110,16 +120,14 @@ def _layer(fields: dict[str, Any], names: Sequence[str], where: str) -> StoredLa
     )
 
 
-def _reference(layer: StoredLayer, value: Any, names: Sequence[str]) -> str:
+def _reference(layer: StoredLayer, value: Any, names: Names) -> str:
     """The name of the layer that v1 calls by its position, v2 by its name."""
-    if type(value) is int and 0 <= value < len(names):
+    if isinstance(value, int | str) and value in names:
         return names[value]
-    if isinstance(value, str) and value in names:
-        return str(value)
-    layer.fail(f"refers to layer {repr(value)[:80]}, which does not exist")
+    layer.fail(f"refers to layer {shown(value)}, which does not exist")
 
 
-def _sources(layer: StoredLayer, names: Sequence[str], inputs: int) -> tuple[str, ...]:
+def _sources(layer: StoredLayer, names: Names, inputs: int) -> tuple[str, ...]:
     owners = layer.get("weightSourceLayers", layer.get("weightSourceLayerIndices", [""] * inputs))
     matrices = layer.get("weightSourceMatrixIndices", [0] * inputs)
     if not isinstance(owners, list) or not isinstance(matrices, list):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import convnet
-from convnet.checkpoint import load_checkpoint
 from tests import reference
 from tests.legacy.nets import CLASSES, compute, everything
 from tests.legacy.old import old_checkpoint, write_old
