@@ -27,8 +27,9 @@ def layer_files(layers: Sequence[StoredLayer], where: str) -> tuple[Source, Sour
         keys |= {"weightSource": ",".join(layer.sources)} if any(layer.sources) else {}
         keys |= _neuron(layer)
         definition += _section(layer.name, keys)
-        if any(field.parameters for field in FIELDS[layer.type]):
-            parameters += _section(layer.name, _texts(layer, (f for f in fields if f.parameters)))
+        settings = _texts(layer, (f for f in fields if f.parameters))
+        if settings or any(field.parameters for field in FIELDS[layer.type]):
+            parameters += _section(layer.name, settings)
         if len(definition) + len(parameters) > MAX_FILE_BYTES:
             raise CheckpointError(f"{where}: its layers do not fit in a layer file")
     return Source(f"layers of {where}", definition), Source(f"parameters of {where}", parameters)
