@@ -32,7 +32,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         return _Reader(path).checkpoint()
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         reason = " ".join(repr(error)[:200].split())
         raise CheckpointError(f"{path}: damaged checkpoint ({reason}); name another one") from None
 
@@ -114,7 +114,8 @@ class _Reader:
         if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.ndim != 2:
             layer.fail(f"'{label}' must be a matrix of floating-point numbers")
         self.spend(values.size * 4)
-        return np.ascontiguousarray(values, np.float32)
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(values, np.float32)
 
     # --- data -------------------------------------------------------------------------------
 
@@ -162,7 +163,7 @@ class _Reader:
             batch=int(batch or 0),
             train_outputs=train,
             test_outputs=test,
-            test_times=test_times(len(train), len(test), self.options.get("test_freq", 0)),
+            test_times=times_of_tests(len(train), len(test), self.options.get("test_freq", 0)),
         )
 
     def _outputs(self, name: str) -> Outputs:
@@ -185,7 +186,7 @@ class _Reader:
                         max(1, whole(cases)),
                     )
                 )
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, ArithmeticError, AttributeError):
             self.fail(f"{name} must be a list of (values by cost, number of images)")
         return outputs
 
@@ -204,7 +205,7 @@ def _image_shape(rows: int, channels: int) -> tuple[int, int, int]:
     return infer_shape(rows)
 
 
-def test_times(trained: int, tests: int, every: int) -> list[int]:
+def times_of_tests(trained: int, tests: int, every: int) -> list[int]:
     """After how many training batches each test was made.
 
     Nobody stored it, but the checkpoint followed the last test, and one was made every so many

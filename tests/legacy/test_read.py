@@ -13,7 +13,7 @@ import pytest
 
 import convnet
 from convnet.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
-from convnet.legacy.read import test_times as times_of_tests
+from convnet.legacy.read import times_of_tests
 from data_providers.pickle_writer import Class, Instance, write_pickle
 from tests import reference
 from tests.legacy.nets import CLASSES, compute, everything
