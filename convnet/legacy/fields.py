@@ -133,6 +133,7 @@ def _norm(dimensions: int) -> tuple[Field, ...]:
     return (
         CHANNELS,
         Field("size", WHOLE, ("size", "sizeX")),
+        Field("blocked", FLAG, default=False),
         _parameter("scale", divided_by_size(dimensions)),
         _parameter("pow", NUMBER),
         _parameter("minDiv", NUMBER, 1.0),
@@ -174,7 +175,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     ),
     "rnorm": _norm(2),
     "cnorm": _norm(2),
-    "cmrnorm": (*_norm(1), Field("blocked", FLAG, default=False)),
+    "cmrnorm": _norm(1),
     "neuron": (Field("neuron", NEURON),),
     "eltsum": (Field("coeffs", NUMBERS, default=1.0),),
     "eltmax": (),
