@@ -156,6 +156,10 @@ class OldNet:
             layer["sharedBiases"] = shared_biases
             layer["partialSum" if self.version == 1 else "sumWidth"] = 4
         self.weights(name, rows, filters, biases, "C", **more)
+        if self.version == 2:
+            layer["weightsPerFilter"] = [
+                c // groups * s * s for c, s in zip(channels, size, strict=True)
+            ]
         if self.version == 1:
             layer |= {"randSparse": [False] * count, "filterConns": [[]] * count}
             layer |= {"overSample": [1] * count, "initCFunc": ""}
