@@ -17,6 +17,7 @@ from convnet import cli
 from tests.errors import CHECKPOINT
 from tests.errors.data import DATA
 from tests.errors.layer_files import LAYER_FILES
+from tests.errors.legacy import LEGACY
 from tests.errors.options import OPTIONS
 from tests.errors.running import CHECKPOINTS, PRODUCTS, TRAINING
 from tests.train.helpers import Workplace
@@ -29,6 +30,7 @@ MISTAKES = {
     "Data": DATA,
     "Training": TRAINING,
     "Checkpoints": CHECKPOINTS,
+    "Checkpoints of cuda-convnet": LEGACY,
     "Features, gradients, pictures": PRODUCTS,
 }
 

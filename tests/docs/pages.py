@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from data_providers.formats import Batch, write_data_set
+from tests.legacy.old import OldNet, old_checkpoint, old_options, write_old
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
@@ -29,6 +30,22 @@ def make_workspace(folder: Path) -> None:
     (folder / "data").mkdir()
     write_stand_in(folder / "data" / "cifar10", "cifar10", (3, 32, 32), 5, 10000)
     write_stand_in(folder / "data" / "mnist-5k", "mnist-5k", (1, 28, 28), 4, 1000)
+    write_old_run(folder / "old-run")
+
+
+def write_old_run(folder: Path) -> None:
+    """A run of cuda-convnet2 on CIFAR-10, after two batches."""
+    net = OldNet(version=2)
+    net.data("data", 0, 3 * 32 * 32)
+    net.data("labels", 1, 1)
+    net.conv("conv1", "data", [3], 4, [5], [2], stride=4, neuron="relu", epsw="0.000001")
+    net.fc("fc10", "conv1", 10, epsw="0.000001")
+    net.add("probs", "softmax", "fc10")
+    net.logreg("logprob", "labels probs")
+    net["conv1"]["weights"][0] *= 0.001  # for pixels of up to 255
+    content = old_checkpoint(net, epoch=1, batchnum=2, train_outputs=[], test_outputs=[])
+    options = old_options(2, train_batch_range=[1, 2, 3, 4, 5], test_batch_range=[6])
+    write_old(folder / "1.2", content | {"op": options})
 
 
 def write_stand_in(
