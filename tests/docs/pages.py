@@ -38,11 +38,14 @@ def write_old_run(folder: Path) -> None:
     net = OldNet(version=2)
     net.data("data", 0, 3 * 32 * 32)
     net.data("labels", 1, 1)
-    net.conv("conv1", "data", [3], 4, [5], [2], stride=4, neuron="relu", epsw="0.000001")
-    net.fc("fc10", "conv1", 10, epsw="0.000001")
+    net.conv("conv1", "data", [3], 4, [5], [2], stride=4, neuron="relu")
+    net.fc("fc10", "conv1", 10)
     net.add("probs", "softmax", "fc10")
     net.logreg("logprob", "labels probs")
-    net["conv1"]["weights"][0] *= 0.001  # for pixels of up to 255
+    for layer in (net["conv1"], net["fc10"]):  # pixels are up to 255
+        layer["weights"][0] *= 0.001
+        layer["weightsInc"][0] *= 0
+        layer["epsW"], layer["epsB"] = [0.0], 0.0
     content = old_checkpoint(net, epoch=1, batchnum=2, train_outputs=[], test_outputs=[])
     options = old_options(2, train_batch_range=[1, 2, 3, 4, 5], test_batch_range=[6])
     write_old(folder / "1.2", content | {"op": options})
