@@ -35,7 +35,7 @@ class Field:
     Attributes:
         key: in our layer files.
         form: of the value.
-        stored: names of the field, the usual one first; the key's name if empty.
+        stored_as: names of the field, the usual one first; the key's name if empty.
         default: the stored value that a missing field stands for and that needs no key, or a
             function of the layer that gives it. Without it the field must be there.
         parameters: whether the key stands in the parameter file.
@@ -43,13 +43,13 @@ class Field:
 
     key: str
     form: Form
-    stored: tuple[str, ...] = ()
+    stored_as: tuple[str, ...] = ()
     default: Any = REQUIRED
     parameters: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.stored or (self.key,)
+        return self.stored_as or (self.key,)
 
     def text(self, layer: StoredLayer) -> str | None:
         """What the layer file says; None where the key is not needed.

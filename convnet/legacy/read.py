@@ -155,16 +155,19 @@ class _Reader:
 
     def _state(self) -> TrainingState:
         train, test = (self._outputs(name) for name in ("train_outputs", "test_outputs"))
-        epoch, batch = self.model.get("epoch"), self.model.get("batchnum")
-        if not all(type(value) is int and 0 <= value < 2**31 for value in (epoch, batch)):
-            self.fail("epoch and batchnum must be whole numbers")
         return TrainingState(
-            epoch=int(epoch or 0),
-            batch=int(batch or 0),
+            epoch=self._count("epoch"),
+            batch=self._count("batchnum"),
             train_outputs=train,
             test_outputs=test,
             test_times=times_of_tests(len(train), len(test), self.options.get("test_freq", 0)),
         )
+
+    def _count(self, name: str) -> int:
+        value = self.model.get(name)
+        if type(value) is not int or not 0 <= value < 2**31:
+            self.fail(f"{name} must be a whole number")
+        return value
 
     def _outputs(self, name: str) -> Outputs:
         """Costs as sums over the images: v2 stored sums, v1 means."""

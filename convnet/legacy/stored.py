@@ -159,11 +159,7 @@ def _in_order(layers: Sequence[StoredLayer], where: str) -> list[StoredLayer]:
         number = numbers[made or layer.name]
         return (number if isinstance(number, int) else 0, bool(made))
 
-    needed = {
-        layer.name: {*layer.inputs, *(source.partition("[")[0] for source in layer.sources)}
-        - {"", layer.name if layer.name not in layer.inputs else ""}
-        for layer in layers
-    }
+    needed = {layer.name: _needs(layer) for layer in layers}
     users: dict[str, list[StoredLayer]] = {layer.name: [] for layer in layers}
     for layer in layers:
         for name in needed[layer.name]:
@@ -182,3 +178,9 @@ def _in_order(layers: Sequence[StoredLayer], where: str) -> list[StoredLayer]:
     if len(ordered) < len(layers):
         raise CheckpointError(f"{where}: layers need each other in a circle")
     return ordered
+
+
+def _needs(layer: StoredLayer) -> set[str]:
+    """The layers whose output or weights it uses."""
+    owners = {source.partition("[")[0] for source in layer.sources}
+    return {*layer.inputs, *owners - {"", layer.name}}

@@ -149,9 +149,9 @@ def test_one_output_in_many_places(old):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epoch": "3"}, "epoch and batchnum must be whole numbers"),
-        ({"batchnum": -1}, "epoch and batchnum must be whole numbers"),
-        ({"epoch": None}, "epoch and batchnum must be whole numbers"),
+        ({"epoch": "3"}, "epoch must be a whole number"),
+        ({"batchnum": -1}, "batchnum must be a whole number"),
+        ({"epoch": None}, "epoch must be a whole number"),
         ({"layers": 3}, "expected a list or dict of layers"),
         *[
             (
