@@ -17,7 +17,7 @@ import numpy as np
 
 from convnet.config.schedules import Schedule
 from convnet.layer_types.base import Layer
-from convnet.legacy.stored import StoredLayer
+from convnet.legacy.stored import StoredLayer, is_name
 from convnet.neurons import NEURON_TYPES, Neuron
 
 RATE_PARAMETERS = {"base": "base", "tgt_factor": "tgtFactor", "num_steps": "numSteps"}
@@ -185,7 +185,7 @@ NUMBERS = Form(
 
 
 def _names(layer: StoredLayer, value: Any) -> str:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+    if not isinstance(value, list) or not all(map(is_name, value)):
         raise ValueError("must be a list of names")
     return ",".join(value)
 

@@ -25,7 +25,6 @@ MAX_INPUTS = 1000
 # Layers by name, and by position.
 Names = Mapping[str | int, str]
 
-# Names that a layer file can hold: in a header, and in a list of inputs.
 _NAME = re.compile(r"(?! )(?!.*? [;])[^\x00-\x1f\x7f-\x9f,\[\]\u2028\u2029]{1,200}(?<! )")
 
 
@@ -92,11 +91,18 @@ def shown(value: Any) -> str:
     return repr(value)[:80] if isinstance(value, int | str) else f"a {type(value).__name__}"
 
 
+def is_name(value: Any) -> bool:
+    """Whether a layer file can hold it: in a header, and in a list of inputs."""
+    return (
+        isinstance(value, str) and bool(_NAME.fullmatch(value)) and value not in ("DEFAULT", '""')
+    )
+
+
 def _name(fields: Any, where: str) -> str:
     if not isinstance(fields, dict):
         raise CheckpointError(f"{where}: a layer must be a dict; found {type(fields).__name__}")
     name = fields.get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in ("DEFAULT", '""'):
+    if not is_name(name):
         raise CheckpointError(f"{where}: a layer needs a name without commas; found {shown(name)}")
     return str(name)
 

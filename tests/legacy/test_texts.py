@@ -313,6 +313,8 @@ CASES_OF_DAMAGE = [
      "field 'neuron' must be a neuron with its type"),
     (changed("cost.logreg", {"coeff": 1}, children=[3]),
      "field 'children' must be a list of names"),
+    (changed("cost.logreg", {"coeff": 1}, children=["x\n[evil]"]),
+     "field 'children' must be a list of names"),
     (changed("warp", {}), "type 'warp' is not known"),
     (changed("a b", {}), "its type must be a word"),
     (changed("softmax", {}, inputs="x"), "inputs must be a list of at most 1000"),

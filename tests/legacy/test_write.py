@@ -186,6 +186,16 @@ def test_a_place_that_cannot_be_written(net, tmp_path):
             convert_checkpoint(tmp_path, tmp_path / "3.2", form)
 
 
+def test_in_the_middle_of_a_batch(tmp_path):
+    """The original has no such state: it would go on with the next batch."""
+    ours = checkpoint_of(EVERYTHING, shapes=((2, 6, 6), (1, 1, 1)))
+    ours.state = TrainingState(2, 3, minibatch=2, partial={"cost": [1.0, 2.0, 3.0]})
+    (tmp_path / "2.3").write_bytes(
+        v2_pickle(ours, read_graph(ours.definition, ours.parameters, ours.data_shapes))
+    )
+    assert load_checkpoint(tmp_path).state == TrainingState(2, 3)
+
+
 def test_converting_removes_nothing(tmp_path):
     checkpoint = checkpoint_of(EVERYTHING)
     for batch in (1, 2, 3):
