@@ -7,6 +7,7 @@ import pickle
 import sys
 import types
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -277,3 +278,21 @@ def test_the_last_file_of_a_run_is_found_by_number(tmp_path):
     save_checkpoint(tmp_path, ours)
     assert find_checkpoint(tmp_path).name == "3.4.safetensors"
     assert (tmp_path / "3.10").exists()
+
+
+PYTHON2 = Path(__file__).parent / "python2"
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in PYTHON2.iterdir() if not p.suffix))
+def test_files_that_python_2_wrote(name):
+    """See make.py beside them."""
+    loaded = load_checkpoint(PYTHON2 / name)
+    weights = np.array([[250, -1], [0.5, 2], [1e-30, 3]], np.float32)
+    np.testing.assert_array_equal(loaded.weights["fc.weights.0"], weights)
+    np.testing.assert_array_equal(loaded.weights["fc.biases"], np.float32([[0.25, -0.25]]))
+    assert loaded.options == {"train_range": [1, 2, 3, 4, 5], "mini": 128}
+    assert loaded.state.train_outputs == [({"cost": [20000.0, 5000.0, 5000.0]}, 10000)]
+    assert "epsB = 0.002\n" in loaded.parameters.text
+    net = convnet.load(PYTHON2 / name, batch_size=1, backend="reference", keep=["fc"])
+    net.forward([np.float32([[1], [2], [4]]), np.zeros((1, 1), np.float32)])
+    np.testing.assert_allclose(net.activity("fc").ravel(), [251.25, 14.75])
