@@ -113,7 +113,7 @@ class _Reader:
         """In the C order; the original stored fc weights in Fortran's."""
         if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.ndim != 2:
             layer.fail(f"'{label}' must be a matrix of floating-point numbers")
-        self.spend(values.size * 4)
+        self.spend(values.nbytes)
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(values, np.float32)
 
