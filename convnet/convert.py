@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-from convnet.api import read_graph
+from convnet.api import restore
 from convnet.checkpoint import find_checkpoint, load_checkpoint, write_atomically, write_checkpoint
-from convnet.errors import CheckpointError, ShapeError
+from convnet.errors import CheckpointError
 from convnet.legacy.write import v2_pickle
-from convnet.net import check_state
-from convnet.recording import graph_parameters
 
 FORMATS = ("safetensors", "v2")
 
@@ -30,22 +29,15 @@ def convert_checkpoint(path: Path, directory: Path, form: str) -> tuple[Path, st
     """
     file = find_checkpoint(path)
     checkpoint = load_checkpoint(file)
-    graph = read_graph(
-        checkpoint.definition,
-        checkpoint.parameters,
-        checkpoint.data_shapes,
-        lenient=bool(checkpoint.options.get("lenient")),
-    )
-    parameters = graph_parameters(graph)
-    try:
-        check_state(parameters, checkpoint.weights)
-        if form == "v2":
-            content = v2_pickle(checkpoint, graph)
-    except (ShapeError, CheckpointError, ValueError) as error:
-        raise CheckpointError(f"{file}: {error}") from None
-    count = sum(checkpoint.weights[p.name].size for p in parameters)
+    net = restore(checkpoint, batch_size=1, backend="reference", name=str(file))
+    if form == "v2":
+        try:
+            content = v2_pickle(checkpoint, net.graph)
+        except (CheckpointError, ValueError) as error:
+            raise CheckpointError(f"{file}: {error}") from None
+    count = sum(math.prod(p.shape) for p in net.parameters.values())
     number = f"{checkpoint.state.epoch}.{checkpoint.state.batch}"
-    text = f"{len(graph)} layers with {count} weights, of batch {number}"
+    text = f"{len(net.graph)} layers with {count} weights, of batch {number}"
     if form != "v2":
         return write_checkpoint(directory, checkpoint), text
     target = directory / number

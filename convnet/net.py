@@ -10,14 +10,14 @@ does no printing and touches no files.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.graph import Graph, feature_layer
-from convnet.layer_types.base import TEST, TRAIN, Mode, Parameter
+from convnet.layer_types.base import TEST, TRAIN, Mode
 from convnet.layer_types.cost import CostLayer, LogregCost
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
@@ -146,7 +146,20 @@ class Net:
         Raises:
             ShapeError: names or shapes are not this net's; nothing is changed then.
         """
-        buffers = check_state(self.parameters.values(), state)
+        buffers = {
+            b.storage.name: b for p in self.parameters.values() for b in (p.value, p.increment)
+        }
+        missing, extra = buffers.keys() - state.keys(), state.keys() - buffers.keys()
+        if missing or extra:
+            parts = [f"without {_few(missing)}"] if missing else []
+            parts += [f"with unknown {_few(extra)}"] if extra else []
+            raise ShapeError(f"weights do not belong to this net: {', '.join(parts)}")
+        for name, buffer in buffers.items():
+            if state[name].shape != buffer.shape:
+                raise ShapeError(
+                    f"weights do not belong to this net: '{name}' has shape "
+                    f"{state[name].shape}; expected {buffer.shape}"
+                )
         for name, buffer in buffers.items():
             self.ops.upload(state[name], buffer.storage.array)
 
@@ -353,31 +366,6 @@ class Net:
                     return f"Layer '{name}': its data holds a NaN or infinity; mend the data"
                 return f"Layer '{name}': its output holds a NaN or infinity; {REMEDY}"
         return "a cost was NaN or infinite, but every layer's output is finite now"
-
-
-def check_state(
-    parameters: Iterable[Parameter], state: Mapping[str, np.ndarray]
-) -> dict[str, Buffer]:
-    """Checks weights and increments against the matrices of a net.
-
-    Returns: the buffer of each name in `state`.
-
-    Raises:
-        ShapeError: names or shapes are not those of this net.
-    """
-    buffers = {b.storage.name: b for p in parameters for b in (p.value, p.increment)}
-    missing, extra = buffers.keys() - state.keys(), state.keys() - buffers.keys()
-    if missing or extra:
-        parts = [f"without {_few(missing)}"] if missing else []
-        parts += [f"with unknown {_few(extra)}"] if extra else []
-        raise ShapeError(f"weights do not belong to this net: {', '.join(parts)}")
-    for name, buffer in buffers.items():
-        if state[name].shape != buffer.shape:
-            raise ShapeError(
-                f"weights do not belong to this net: '{name}' has shape "
-                f"{state[name].shape}; expected {buffer.shape}"
-            )
-    return buffers
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "checkpoint": "config errors legacy options state",
     "api": "checkpoint config errors geometry graph layer_types net ops resources",
     "__init__": "api errors net plan version",
-    "convert": "api checkpoint errors legacy net recording",
+    "convert": "api checkpoint errors legacy",
     "report": "errors geometry graph layer_types options data_providers",
     "show": "api checkpoint errors layer_types",
     "train": "api checkpoint config errors graph layer_types net options plan report resources "

@@ -215,5 +215,9 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     "cost.gsinlabel": (*COST, CHANNELS, Field("imgSize", WHOLE)),
 }
 
+# Of forks of v1: cuda-convnet2 does not know them.
+FORKS = {kind for kind in FIELDS if kind in ("cccp", "union") or kind.startswith("fcdrop")}
+FORKS |= {f"cost.{name}" for name in ("hingeloss", "ce", "locrank", "gsinlabel")}
+
 # In any layer of a version of v1 with dropout as a parameter.
 ANY_LAYER = (_parameter("dropout", NUMBER, 0.0),)

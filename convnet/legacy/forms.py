@@ -160,7 +160,9 @@ def neuron_text(value: Any) -> str:
     parameters = value.get("params")
     if not isinstance(parameters, dict) or not all(isinstance(name, str) for name in parameters):
         raise ValueError("must be a neuron with its parameters")
-    numbers = [repr(number(parameters[name])) for name in sorted(parameters)]
+    names = NEURON_TYPES[kind].parameters if kind in NEURON_TYPES else ()
+    names = names if set(names) == parameters.keys() else tuple(sorted(parameters))
+    numbers = [repr(number(parameters[name])) for name in names]
     return kind + (f"[{','.join(numbers)}]" if numbers else "")
 
 

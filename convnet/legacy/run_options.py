@@ -45,6 +45,9 @@ OPTIONS = {
     "multiview_test": OldOption("multiview-test", "Boolean", "multiview_test"),
     "inner_size": OldOption("inner-size", "Integer", "inner_size"),
     "scalar_mean": OldOption("scalar-mean", "Float", "scalar_mean"),
+    "logreg_name": OldOption("logreg-name", "String", "logreg_name"),
+    "conserve_mem": OldOption("conserve-mem", "Boolean", "conserve_mem"),
+    "max_filesize_mb": OldOption("max-filesize", "Integer", "max_filesize"),
     "color_noise": OldOption("color-noise", "Float", "color_noise"),
 }
 

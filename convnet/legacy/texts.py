@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from convnet.config.reader import MAX_FILE_BYTES, Source
 from convnet.errors import CheckpointError
 from convnet.legacy.fields import ANY_LAYER, FIELDS, Field
-from convnet.legacy.forms import neuron_text
+from convnet.legacy.forms import WHOLE, each, listed, neuron_text, per_input, whole
 from convnet.legacy.stored import StoredLayer
 
 
@@ -20,10 +20,10 @@ def layer_files(layers: Sequence[StoredLayer], where: str) -> tuple[Source, Sour
     definition, parameters = "", ""
     for layer in layers:
         fields = _fields(layer)
-        _check_connections(layer)
         keys = {"type": layer.type}
         keys |= {"inputs": ", ".join(layer.inputs)} if layer.inputs else {}
         keys |= _texts(layer, (f for f in fields if not f.parameters))
+        keys |= _connections(layer)
         keys |= {"weightSource": ",".join(layer.sources)} if any(layer.sources) else {}
         keys |= _neuron(layer)
         definition += _section(layer.name, keys)
@@ -57,11 +57,25 @@ def _neuron(layer: StoredLayer) -> dict[str, str]:
         layer.fail(f"field 'neuron' {error}")
 
 
-def _check_connections(layer: StoredLayer) -> None:
-    """Raises: CheckpointError for random connections of groups to channels, which v1 had."""
-    sparse = layer.get("randSparse", False)
-    if any(sparse) if isinstance(sparse, list) else sparse:
-        layer.fail("randSparse: a layer file cannot hold its random connections")
+def _connections(layer: StoredLayer) -> dict[str, str]:
+    """The keys of random connections of groups to channels, which v1 had.
+
+    It stored a list of channels for each input, empty for those without; first only one list.
+    """
+    try:
+        sparse = [whole(flag) for flag in per_input(layer, layer.get("randSparse", False))]
+        if not any(sparse):
+            return {}
+        stored = layer.get("filterConns")
+        lists = stored if isinstance(stored, list) and isinstance(stored[0], list) else [stored]
+        channels = [c for flag, seen in zip(sparse, lists, strict=True) if flag for c in seen]
+        return {
+            "randSparse": listed(["true" if flag else "false" for flag in sparse]),
+            "filterChannels": each(WHOLE).text(layer, layer.get("filterChannels")),
+            "filterConns": ",".join(str(whole(channel)) for channel in channels),
+        }
+    except (ValueError, TypeError, IndexError):
+        layer.fail("field 'filterConns' must be a list of channels for each input")
 
 
 def _section(name: str, keys: Mapping[str, str]) -> str:

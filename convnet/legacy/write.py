@@ -18,7 +18,7 @@ from convnet.layer_types.base import Layer
 from convnet.layer_types.conv import ConvLayer, LocalLayer
 from convnet.layer_types.data import DataLayer
 from convnet.layer_types.weights import WeightLayer
-from convnet.legacy.fields import ANY_LAYER, FIELDS, Field
+from convnet.legacy.fields import ANY_LAYER, FIELDS, FORKS, Field
 from convnet.legacy.run_options import options_parser
 from convnet.state import Checkpoint
 from data_providers.pickle_writer import write_pickle
@@ -70,7 +70,7 @@ def _stored(
     layer: Layer, below: Mapping[str, dict[str, Any]], matrices: _Matrices
 ) -> dict[str, Any]:
     """The dict of one layer; `below` are those of the layers before it."""
-    if layer.type_name not in FIELDS:
+    if layer.type_name not in FIELDS.keys() - FORKS:
         _fail(layer, f"cuda-convnet2 has no layers of type '{layer.type_name}'")
     stored: dict[str, Any] = {
         "name": layer.name,
@@ -160,6 +160,8 @@ def _weights(layer: WeightLayer, matrices: _Matrices) -> dict[str, Any]:
 def _window(layer: Layer) -> dict[str, Any]:
     assert isinstance(layer, ConvLayer | LocalLayer)
     windows = layer.windows
+    if any(layer.values.get("randSparse") or ()):
+        _fail(layer, "randSparse: cuda-convnet2 has no random connections")
     for g in windows:
         _check_square(layer, g.height, g.width)
     return {

@@ -73,13 +73,6 @@ LEGACY = [
         old_run(lambda net: net["conv1"].pop("filterSize")),
     ),
     command(
-        "--load-file=old",
-        "old/3.2: Layer 'conv2': randSparse: a layer file cannot hold its random connections",
-        "train the net again, without randSparse",
-        "its net has random connections",
-        old_run(lambda net: net["conv2"].update(randSparse=[True])),
-    ),
-    command(
         "convert --load-file=old --out=new",
         "old/3.2: Layer 'probs': type 'warp' is not known",
         "no way: neither version of cuda-convnet has this type",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from convnet.config.reader import read_sections
@@ -216,6 +217,31 @@ def test_lists_over_inputs():
     }  # fmt: skip
 
 
+CONNECTIONS = [
+    ({"randSparse": [True, False], "filterConns": [[1, 0], []], "filterChannels": [4, 8]},
+     ("true,false", "4,8", "1,0")),
+    ({"randSparse": [1, 1], "filterConns": [[1, 0], [np.int64(2)]], "filterChannels": [4, 4]},
+     ("true", "4", "1,0,2")),
+    ({"randSparse": [False, False], "filterConns": [[], []], "filterChannels": [4, 4]}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "expected"), CONNECTIONS)
+def test_random_connections(fields, expected):
+    two = {name: value * 2 for name, value in (CONV | V1_WEIGHTS).items() if type(value) is list}
+    layers = conv(inputs=[0, 0], **two | fields)
+    found = texts(layers)[0]["top"]
+    keys = ("randSparse", "filterChannels", "filterConns")
+    assert found.keys() & set(keys) == (set(keys) if expected else set())
+    if expected:
+        assert tuple(found[key] for key in keys) == expected
+
+
+def test_random_connections_of_early_revisions():
+    layers = conv(randSparse=True, filterConns=[1, 0, 3, 2], filterChannels=2)
+    assert texts(layers)[0]["top"]["filterConns"] == "1,0,3,2"
+
+
 SHARING = [
     ({"weightSourceLayerIndices": [-1, 1], "weightSourceMatrixIndices": [-1, 0]}, ",a[0]"),
     ({"weightSourceLayers": ["", "a"], "weightSourceMatrixIndices": [-1, 0]}, ",a[0]"),
@@ -293,8 +319,11 @@ CASES_OF_DAMAGE = [
      "field 'stride' must have 1 values, one for each input"),
     (conv(channels=[2**31]), "field 'channels' must be a whole number"),
     (conv(channels=[4] * 2000), "field 'channels' is too long a list"),
-    (conv(randSparse=[True]),
-     "randSparse: a layer file cannot hold its random connections"),
+    (conv(randSparse=[True]), "field 'filterConns' is missing"),
+    (conv(randSparse=[True], filterConns=[[0, "1"]], filterChannels=[2]),
+     "field 'filterConns' must be a list of channels for each input"),
+    (conv(randSparse=[True], filterConns=[], filterChannels=[2]),
+     "field 'filterConns' must be a list of channels for each input"),
     (changed("fc", V1_WEIGHTS | {"outputs": 3}, momW=[float("nan")]),
      "field 'momW' must be a finite number"),
     (changed("fc", V1_WEIGHTS | {"outputs": 3}, epsB="1\n[evil]"),
