@@ -8,7 +8,7 @@ from convnet.config.reader import MAX_FILE_BYTES, Source
 from convnet.errors import CheckpointError
 from convnet.legacy.fields import ANY_LAYER, FIELDS, Field
 from convnet.legacy.forms import WHOLE, each, listed, neuron_text, per_input, whole
-from convnet.legacy.stored import StoredLayer
+from convnet.legacy.stored import MAX_INPUTS, StoredLayer
 
 
 def layer_files(layers: Sequence[StoredLayer], where: str) -> tuple[Source, Source]:
@@ -18,10 +18,12 @@ def layer_files(layers: Sequence[StoredLayer], where: str) -> tuple[Source, Sour
         CheckpointError: naming the layer and field that is missing, or not what it must be.
     """
     definition, parameters = "", ""
+    devices = _devices(layers)
     for layer in layers:
         fields = _fields(layer)
         keys = {"type": layer.type}
         keys |= {"inputs": ", ".join(layer.inputs)} if layer.inputs else {}
+        keys |= {"gpu": devices[layer.name]} if layer.inputs and devices else {}
         keys |= _texts(layer, (f for f in fields if not f.parameters))
         keys |= _connections(layer)
         keys |= {"weightSource": ",".join(layer.sources)} if any(layer.sources) else {}
@@ -33,6 +35,21 @@ def layer_files(layers: Sequence[StoredLayer], where: str) -> tuple[Source, Sour
         if len(definition) + len(parameters) > MAX_FILE_BYTES:
             raise CheckpointError(f"{where}: its layers do not fit in a layer file")
     return Source(f"layers of {where}", definition), Source(f"parameters of {where}", parameters)
+
+
+def _devices(layers: Sequence[StoredLayer]) -> dict[str, str]:
+    """The devices of each layer, if any has several: only then do they change what is computed."""
+    stored = {layer.name: layer.get("gpu", [0]) for layer in layers}
+    if all(isinstance(gpus, list) and len(gpus) == 1 for gpus in stored.values()):
+        return {}
+    devices = {}
+    for layer in layers:
+        gpus = stored[layer.name]
+        valid = isinstance(gpus, list) and 0 < len(gpus) <= MAX_INPUTS
+        if not valid or not all(isinstance(gpu, int) for gpu in gpus):
+            layer.fail("field 'gpu' must be a list of devices")
+        devices[layer.name] = ",".join(map(str, gpus))
+    return devices
 
 
 def _fields(layer: StoredLayer) -> list[Field]:

@@ -1,7 +1,7 @@
 """A checkpoint of ours as cuda-convnet2 (v2) stored it, for tools that read those.
 
-Only what such tools and v2 itself read is written; which GPU, and which memory may be overwritten,
-are left at what is always right.
+Only what such tools and v2 itself read is written. What v2 found out about memory that may be
+overwritten is left at what is always right.
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ def _stored(
         "type": layer.type_name,
         "id": len(below),
         "outputs": layer.shape.size,
-        "gpu": [0],
-        "gpus": "0",
+        "gpu": [-1],
         "numReplicas": 1,
         "actsTarget": -1,
         "actsGradTarget": -1,
@@ -89,7 +88,14 @@ def _stored(
         "requiresParams": any(field.parameters for field in FIELDS[layer.type_name]),
     }
     if layer.inputs:
+        devices = _devices(layer, below)
+        for other in layer.inputs:
+            if isinstance(other, DataLayer):
+                below[other.name]["numReplicas"] = len(devices)
         stored |= {
+            "gpu": devices,
+            "gpus": ", ".join(map(str, devices)),
+            "numReplicas": len(devices),
             "inputs": [other.name for other in layer.inputs],
             "inputLayers": [below[other.name] for other in layer.inputs],
             "numInputs": [other.shape.size for other in layer.inputs],
@@ -107,6 +113,14 @@ def _stored(
         if layer.type_name.startswith(kind):
             stored |= derived(layer)
     return stored
+
+
+def _devices(layer: Layer, below: Mapping[str, dict[str, Any]]) -> list[int]:
+    """Those of the layer, else of its first input; data layers have none of their own."""
+    if layer.values.get("gpu"):
+        return list(layer.values["gpu"])
+    sources = [other.name for other in layer.inputs if not isinstance(other, DataLayer)]
+    return list(below[sources[0]]["gpu"]) if sources else [0]
 
 
 def _field(layer: Layer, field: Field) -> dict[str, Any]:

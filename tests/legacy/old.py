@@ -47,7 +47,8 @@ class OldNet:
             layer["numInputs"] = [other["outputs"] for other in below]
             layer["neuron"] = ""
         if self.version == 2:
-            layer |= {"id": len(self.layers), "gpu": [0], "gpus": "0", "numReplicas": 1}
+            layer |= {"id": len(self.layers), "gpu": [0] if below else [-1], "numReplicas": 1}
+            layer |= {"gpus": "0"} if below else {}
         else:
             layer["conserveMem"] = 0
         self.layers[name] = layer | fields

@@ -242,6 +242,24 @@ def test_random_connections_of_early_revisions():
     assert texts(layers)[0]["top"]["filterConns"] == "1,0,3,2"
 
 
+def test_devices_are_named_where_a_layer_has_several():
+    data = {"name": "x", "type": "data", "dataIdx": 0, "outputs": 3, "gpu": [-1]}
+    fc = V2_WEIGHTS | {"type": "fc", "outputs": 3}
+    layers = [
+        data,
+        fc | {"name": "a", "inputs": [0], "gpu": [0, 1]},
+        fc | {"name": "b", "inputs": [1], "gpu": [1]},
+    ]
+    definition, _ = texts(layers)
+    assert [keys.get("gpu") for keys in definition.values()] == [None, "0,1", "1"]
+    layers[1]["gpu"] = [0]
+    assert not any("gpu" in keys for keys in texts(layers)[0].values())
+    for gpu in (3, [], [0] * 2000, ["0"]):
+        layers[1]["gpu"] = gpu
+        with pytest.raises(CheckpointError, match="'a': field 'gpu' must be a list of devices"):
+            texts(layers)
+
+
 SHARING = [
     ({"weightSourceLayerIndices": [-1, 1], "weightSourceMatrixIndices": [-1, 0]}, ",a[0]"),
     ({"weightSourceLayers": ["", "a"], "weightSourceMatrixIndices": [-1, 0]}, ",a[0]"),
