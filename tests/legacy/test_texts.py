@@ -254,7 +254,7 @@ def test_devices_are_named_where_a_layer_has_several():
     assert [keys.get("gpu") for keys in definition.values()] == [None, "0,1", "1"]
     layers[1]["gpu"] = [0]
     assert not any("gpu" in keys for keys in texts(layers)[0].values())
-    for gpu in (3, [], [0] * 2000, ["0"]):
+    for gpu in (3, [], [0] * 2000, ["0", "1"]):
         layers[1]["gpu"] = gpu
         with pytest.raises(CheckpointError, match="'a': field 'gpu' must be a list of devices"):
             texts(layers)
