@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from convnet.geometry import Pool
 from tests import reference
 from tests.legacy.old import OldNet
 
@@ -79,10 +80,7 @@ def norm(layer: dict[str, Any], below: list[np.ndarray]) -> np.ndarray:
 
 def pool(layer: dict[str, Any], below: list[np.ndarray]) -> np.ndarray:
     images = as_images(below[0], layer["channels"])
-    g = SimpleNamespace(
-        channels=len(images), height=images.shape[1], width=images.shape[2], size=layer["sizeX"],
-        stride=layer["stride"], start=layer["start"], outputs=layer["outputsX"],
-    )  # fmt: skip
+    g = Pool(*images.shape[:3], layer["sizeX"], layer["stride"], layer["start"], layer["outputsX"])
     return reference.pool_fprop(g, layer["pool"], images)
 
 

@@ -120,7 +120,7 @@ def checkpoint_of(definition: str, extra: str = "", shapes=SHAPES) -> Checkpoint
 
 def test_all_layer_types_come_back(tmp_path):
     """Every kind of layer, on square images: written, read, equal."""
-    ours = checkpoint_of(EVERYTHING, shapes=((2, 6, 6), (1, 1, 1)))
+    ours = checkpoint_of(EVERYTHING, shapes=((2, 7, 7), (1, 1, 1)))
     path = tmp_path / "1.1"
     graph = read_graph(ours.definition, ours.parameters, ours.data_shapes)
     path.write_bytes(v2_pickle(ours, graph))
@@ -188,7 +188,7 @@ def test_a_place_that_cannot_be_written(net, tmp_path):
 
 def test_in_the_middle_of_a_batch(tmp_path):
     """The original has no such state: it would go on with the next batch."""
-    ours = checkpoint_of(EVERYTHING, shapes=((2, 6, 6), (1, 1, 1)))
+    ours = checkpoint_of(EVERYTHING, shapes=((2, 7, 7), (1, 1, 1)))
     ours.state = TrainingState(2, 3, minibatch=2, partial={"cost": [1.0, 2.0, 3.0]})
     (tmp_path / "2.3").write_bytes(
         v2_pickle(ours, read_graph(ours.definition, ours.parameters, ours.data_shapes))
