@@ -8,6 +8,7 @@ import sys
 import types
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -198,6 +199,36 @@ def test_the_first_revisions_of_the_first_version(old):
     loaded.forward([images, np.zeros((1, 2), np.float32)])
     np.testing.assert_allclose(loaded.activity("probs").reshape(3, 2), expected, 1e-9)
     np.testing.assert_array_equal(loaded.state()["conv.biases.inc"], np.zeros((4, 1)))
+
+
+def test_random_connections(old):
+    """Group g of the filters sees the channels that v1 stored for it, in their order."""
+    pytest.importorskip("convnet.layer_types.sparse", reason="no random connections yet")
+    net = OldNet(1)
+    net.data("data", 0, 8 * 5 * 5)
+    net.data("labels", 1, 1)
+    net.conv("conv", "data", [8], 3, [3], [1], groups=4)
+    net.fc("fc", "conv", CLASSES)
+    net.add("probs", "softmax", "fc")
+    net.logreg("logprob", "labels probs")
+    connections = [3, 1, 0, 2, 7, 5, 4, 6, 1, 0, 6, 7, 2, 3, 5, 4]
+    weights = np.random.default_rng(0).standard_normal((4 * 9, 12)).astype(np.float32)
+    conv = net["conv"]
+    conv |= {"randSparse": [True], "filterChannels": [4], "overSample": [2]}
+    conv |= {"filterConns": [[np.int64(channel) for channel in connections]]}
+    conv |= {"weights": [weights], "weightsInc": [np.zeros_like(weights)]}
+    images = np.random.default_rng(1).standard_normal((8, 5, 5, 2)).astype(np.float32)
+    loaded = convnet.load(
+        write_old(old, old_checkpoint(net)), batch_size=2, backend="reference", keep=["conv"]
+    )
+    loaded.forward([images.reshape(-1, 2), np.zeros((1, 2), np.float32)])
+    g = SimpleNamespace(
+        channels=16, height=5, width=5, filters=12, filter_size=3, padding=1, stride=1, groups=4,
+        modules=0,
+    )  # fmt: skip
+    sums = reference.conv_fprop(g, images[connections].astype(float), weights.astype(float))
+    right = reference.biased(sums, conv["biases"].astype(float))
+    np.testing.assert_allclose(loaded.activity("conv"), right, 1e-9, 1e-12)
 
 
 def test_weights_in_double_precision(old):

@@ -204,3 +204,13 @@ def test_converting_removes_nothing(tmp_path):
     for batch in (3, 1, 2):
         convert_checkpoint(tmp_path / str(batch), tmp_path / "all", "safetensors")
     assert len(list((tmp_path / "all").iterdir())) == 3
+
+
+def test_random_connections():
+    pytest.importorskip("convnet.layer_types.sparse", reason="no random connections yet")
+    keys = {"channels": 8, "groups": 4, "filters": 1, "filterSize": 1, "randSparse": "true"}
+    definition = DATA + layer("top", "conv", "data", **keys) + CLASSIFIER
+    with pytest.raises(CheckpointError) as caught:
+        written(checkpoint_of(definition, shapes=((8, 5, 5), (1, 1, 1))))
+    expected = "Layer 'top': randSparse: cuda-convnet2 has no random connections"
+    assert str(caught.value) == expected
