@@ -1,21 +1,28 @@
 """Reads pickles of numbers, strings, numpy arrays and plain containers, and nothing else.
 
 Nothing in a file is imported, called or evaluated: `Machine` builds plain data, and the few names
-that a pickled array needs are answered here by functions that check everything.
+that a pickled array needs are answered here by functions that check everything. A pickle can be
+packed with gzip, or be the entry `data` of a zip file, as the original could write it.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import math
 import re
+import zipfile
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 
 from data_providers.errors import DataError
 from data_providers.pickle_machine import Machine, RefusedError, Unbuilt, checked_key, str_of
+
+MAX_UNPACKED = 2**32
+"""A small file could unpack to more than any machine holds."""
 
 MAX_MESSAGE = 200
 """Characters of a reason that come from the file."""
@@ -40,6 +47,7 @@ def parse_pickle(content: bytes, where: str, records: Collection[str] = ()) -> A
         attributes, and a class the text of its name.
     Raises: DataError if it is damaged or holds anything but plain data.
     """
+    content = unpack(content, where)
     try:
         return Machine(content, _Makers(len(content), records).find).run()
     except RefusedError as error:
@@ -49,6 +57,33 @@ def parse_pickle(content: bytes, where: str, records: Collection[str] = ()) -> A
         ) from error
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise DataError(f"{where}: not a readable pickle: {_line(error)}") from error
+
+
+def unpack(content: bytes, where: str) -> bytes:
+    """The pickle itself in the content of a file.
+
+    Raises: DataError if it is packed and cannot be unpacked, or is too large.
+    """
+    file = io.BytesIO(content)
+    try:
+        if content.startswith(b"\x1f\x8b"):
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return _limited(unpacked)
+        if content.startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(file) as archive, archive.open("data") as entry:
+                return _limited(entry)
+    except Exception as error:  # as in parse_pickle
+        raise DataError(f"{where}: not a readable pickle: {_line(error)}") from error
+    return content
+
+
+def _limited(file: IO[bytes] | gzip.GzipFile) -> bytes:
+    content = io.BytesIO()
+    while chunk := file.read(2**20):
+        content.write(chunk)
+        if content.tell() > MAX_UNPACKED:
+            raise ValueError(f"it unpacks to more than {MAX_UNPACKED} bytes")
+    return content.getvalue()
 
 
 def _line(error: Exception) -> str:

@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from convnet.errors import CheckpointError
-from convnet.legacy.files import read_pickle
 from convnet.legacy.forms import whole
 from convnet.legacy.run_options import MODULES, our_options
 from convnet.legacy.stored import StoredLayer, stored_layers
@@ -18,7 +17,7 @@ from convnet.legacy.texts import layer_files
 from convnet.state import Checkpoint, Outputs, TrainingState
 from data_providers.base import infer_shape
 from data_providers.errors import DataError
-from data_providers.pickles import parse_pickle
+from data_providers.pickles import parse_pickle, unpack
 
 MAX_MATRICES = 100
 """Of the data; providers have three."""
@@ -40,14 +39,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
 class _Reader:
     def __init__(self, path: Path) -> None:
         self.where = str(path)
-        content = read_pickle(path)
-        # What is held in many places takes little room in a pickle, so all that is copied is
-        # counted, and may not be more than the file holds.
-        self.left = len(content)
         try:
+            content = unpack(path.read_bytes(), self.where)
             stored = parse_pickle(content, self.where, records=MODULES)
         except DataError as error:
             raise CheckpointError(str(error)) from None
+        # What is held in many places takes little room in a pickle, so all that is copied is
+        # counted, and may not be more than the file holds.
+        self.left = len(content)
         model = stored.get("model_state") if isinstance(stored, dict) else None
         if not isinstance(model, dict) or "layers" not in model:
             self.fail("a pickle, but not a checkpoint: it has no model_state with layers")

@@ -1,3 +1,4 @@
+import gzip
 import io
 import os
 import pickle
@@ -9,7 +10,7 @@ import pytest
 
 from data_providers import DataError
 from data_providers.pickles import load_pickle, parse_pickle
-from tests.data_providers.helpers import python2_array, python2_dict, python2_list
+from tests.data_providers.helpers import python2_array, python2_dict, python2_list, zipped
 
 ARRAYS = [
     np.arange(6, dtype=np.uint8).reshape(2, 3),
@@ -271,6 +272,28 @@ def test_repeated_lists_end_quickly():
     for _ in range(60):
         doubling = [doubling, doubling]
     assert len(parse_pickle(pickle.dumps(doubling), "p")) == 2
+
+
+def test_packed_pickles():
+    content = pickle.dumps([1, "b"])
+    assert parse_pickle(gzip.compress(content), "p") == [1, "b"]
+    assert parse_pickle(zipped("data", content), "p") == [1, "b"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [zipped("other", b"N."), gzip.compress(b"N.")[:-9], zipped("data", b"N.")[:-30], b"PK\x03\x04"],
+)
+def test_damaged_packed_pickles(content):
+    with pytest.raises(DataError, match="p: not a readable pickle"):
+        parse_pickle(content, "p")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lambda content: zipped("data", content)])
+def test_unpacking_is_limited(pack, monkeypatch):
+    monkeypatch.setattr("data_providers.pickles.MAX_UNPACKED", 100)
+    with pytest.raises(DataError, match="p: not a readable pickle: it unpacks to more than 100"):
+        parse_pickle(pack(pickle.dumps(bytes(200))), "p")
 
 
 def test_a_missing_file(tmp_path):

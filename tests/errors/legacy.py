@@ -53,7 +53,7 @@ LEGACY = [
     ),
     command(
         "--load-file=old",
-        "old/3.2: cannot read the checkpoint: Compressed file ended ...",
+        "old/3.2: not a readable pickle: Compressed file ended ...",
         "another checkpoint, or the file from where it came",
         "it is packed, and cut short",
         old_file(gzip.compress(bytes(1000))[:20]),

@@ -6,7 +6,6 @@ import gzip
 import pickle
 import sys
 import types
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +17,7 @@ from convnet.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from convnet.legacy.read import times_of_tests
 from data_providers.pickle_writer import Class, Instance, write_pickle
 from tests import reference
+from tests.data_providers.helpers import zipped
 from tests.legacy.nets import CLASSES, compute, everything
 from tests.legacy.old import OldNet, old_checkpoint, old_options, write_old
 
@@ -242,22 +242,12 @@ def test_weights_in_double_precision(old):
 # --- files ----------------------------------------------------------------------------------
 
 
-def compressed(path, content):
-    with gzip.open(path, "wb") as file:
-        file.write(content)
-
-
-def zipped(path, content):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("data", content)
-
-
-@pytest.mark.parametrize("pack", [compressed, zipped])
+@pytest.mark.parametrize("pack", [gzip.compress, lambda content: zipped("data", content)])
 def test_packed_files(pack, old):
     content = old_checkpoint(everything(1))
     expected = load_checkpoint(write_old(old, content))
     packed = old.with_name("packed")
-    pack(packed, write_pickle(content))
+    packed.write_bytes(pack(write_pickle(content)))
     found = load_checkpoint(packed)
     assert found.definition.text == expected.definition.text
     np.testing.assert_array_equal(found.weights["fc1.biases"], expected.weights["fc1.biases"])
