@@ -169,6 +169,22 @@ def show(arguments: Sequence[str]) -> int:
     return 0
 
 
+def convert(arguments: Sequence[str]) -> int:
+    """Writes a checkpoint, ours or one of cuda-convnet, in our format or in cuda-convnet2's."""
+    from convnet.convert import FORMATS, convert_checkpoint
+
+    parser = make_parser("python -m convnet convert", convert.__doc__ or "")
+    parser.add_argument("--load-file", required=True, type=Path, help="checkpoint or run directory")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="of the new file")
+    parser.add_argument(
+        "--format", choices=FORMATS, default=FORMATS[0], help="v2 is that of cuda-convnet2"
+    )
+    args = parser.parse_args(arguments)
+    path, content = convert_checkpoint(args.load_file, args.out, args.format)
+    report.text(f"Wrote {path}: {content}")
+    return 0
+
+
 def parse_shapes(text: str) -> list[tuple[int, int, int]]:
     """Raises: ValueError for anything but CxHxW, or several with commas between."""
     shapes = []
@@ -181,4 +197,10 @@ def parse_shapes(text: str) -> list[tuple[int, int, int]]:
     return shapes
 
 
-COMMANDS = {"check": check, "data": data, "make-data": make_data, "show": show}
+COMMANDS = {
+    "check": check,
+    "convert": convert,
+    "data": data,
+    "make-data": make_data,
+    "show": show,
+}
