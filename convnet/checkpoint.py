@@ -1,9 +1,8 @@
-"""Checkpoints: all that a run needs to go on, in one safetensors file.
+"""Checkpoint files: all that a run needs to go on, in one safetensors file.
 
-Tensors are the weights and their momentum, float32, named "<layer>.weights.<input>",
-"<layer>.biases" and the same with ".inc". Everything else is JSON text in the file's header:
-the layer files, the shapes of the data, the options and the state of the training. Loading
-executes nothing from the file.
+Tensors are the weights and their momentum; everything else is JSON text in the file's header.
+Loading executes nothing from the file. Checkpoints of the original cuda-convnet are loaded too,
+see convnet.legacy.
 """
 
 from __future__ import annotations
@@ -13,10 +12,8 @@ import errno
 import json
 import os
 import re
-from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -24,72 +21,60 @@ from safetensors.numpy import save
 
 from convnet.config.reader import Source
 from convnet.errors import CheckpointError
+from convnet.legacy.files import files_of_the_original, is_of_the_original
 from convnet.options import check_saved
+from convnet.state import Checkpoint, Outputs, TrainingState
+
+__all__ = [
+    "Checkpoint",
+    "Outputs",
+    "TrainingState",
+    "checkpoint_files",
+    "find_checkpoint",
+    "last_checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+    "write_atomically",
+    "write_checkpoint",
+]
 
 FORMAT = 1
 SUFFIX = ".safetensors"
-
-Outputs = list[tuple[dict[str, list[float]], int]]
-
-
-@dataclass
-class TrainingState:
-    """Where a run is.
-
-    Attributes:
-        epoch, batch: the batch in progress or last finished; epoch 0 before the first.
-        minibatch: minibatches of that batch done; 0 if it is finished.
-        steps: minibatches done since the training began.
-        partial: sums so far of the costs of the batch in progress, by cost layer.
-        train_outputs, test_outputs: per batch, the sums of each cost's values and the number
-            of images.
-        test_times: for each test, how many training batches came before it.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    minibatch: int = 0
-    steps: int = 0
-    partial: dict[str, list[float]] = field(default_factory=dict)
-    train_outputs: Outputs = field(default_factory=list)
-    test_outputs: Outputs = field(default_factory=list)
-    test_times: list[int] = field(default_factory=list)
-
-
-@dataclass
-class Checkpoint:
-    """The content of a checkpoint file.
-
-    Attributes:
-        weights: all tensors by name.
-        definition, parameters: the texts of the layer files.
-        data_shapes: (channels, height, width) of each matrix of the data.
-        label_names: names of the classes.
-        options: of the run, see convnet.options.
-    """
-
-    weights: dict[str, np.ndarray]
-    definition: Source
-    parameters: Source
-    data_shapes: list[tuple[int, int, int]]
-    label_names: list[str]
-    options: dict[str, Any]
-    state: TrainingState
 
 
 def save_checkpoint(
     directory: Path, checkpoint: Checkpoint, keep: int = 1, max_bytes: int = 0
 ) -> Path:
-    """Writes <directory>/<epoch>.<batch>.safetensors and keeps the `keep` - 1 before it.
+    """Writes a checkpoint as write_checkpoint does, and keeps the `keep` - 1 before it.
 
-    With `max_bytes`, as many before it as fit into that with it.
-
-    The file appears under its name only when it is whole and on the disk; others are removed
-    after that. So are later ones, which a run that went back to an older file has abandoned:
-    the last file of a directory is always where its run is.
+    With `max_bytes`, as many before it as fit into that with it. Others are removed after that.
+    So are later ones, which a run that went back to an older file has abandoned: the last file of
+    a directory is always where its run is. Checkpoints of the original cuda-convnet are left alone.
 
     Raises:
         CheckpointError: it cannot be written; older checkpoints are untouched then.
+    """
+    path = write_checkpoint(directory, checkpoint)
+    files = checkpoint_files(directory)
+    end = files.index(path) + 1
+    try:
+        if max_bytes:
+            sizes = accumulate(file.stat().st_size for file in reversed(files[:end]))
+            keep = max(1, sum(size <= max_bytes for size in sizes))
+        for other in files[: max(0, end - keep)] + files[end:]:
+            other.unlink(missing_ok=True)
+    except OSError as error:
+        raise _not_written(path, error) from None
+    return path
+
+
+def write_checkpoint(directory: Path, checkpoint: Checkpoint) -> Path:
+    """Writes <directory>/<epoch>.<batch>.safetensors.
+
+    The file appears under its name only when it is whole and on the disk.
+
+    Raises:
+        CheckpointError: it cannot be written.
     """
     state = checkpoint.state
     header = {
@@ -104,16 +89,13 @@ def save_checkpoint(
     path = directory / f"{state.epoch}.{state.batch}{SUFFIX}"
     try:
         write_atomically(path, save(checkpoint.weights, {"convnet": json.dumps(header)}))
-        files = checkpoint_files(directory)
-        end = files.index(path) + 1
-        if max_bytes:
-            sizes = accumulate(file.stat().st_size for file in reversed(files[:end]))
-            keep = max(1, sum(size <= max_bytes for size in sizes))
-        for other in files[: max(0, end - keep)] + files[end:]:
-            other.unlink(missing_ok=True)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot write the checkpoint: {error.strerror}") from None
+        raise _not_written(path, error) from None
     return path
+
+
+def _not_written(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"{path}: cannot write the checkpoint: {error.strerror}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -155,6 +137,12 @@ def checkpoint_files(directory: Path) -> list[Path]:
     return sorted(numbers, key=numbers.__getitem__)
 
 
+def last_checkpoint(directory: Path) -> Path | None:
+    """The file with which a run goes on: the last of ours, else the last of the original's."""
+    files = checkpoint_files(directory) or files_of_the_original(directory)
+    return files[-1] if files else None
+
+
 def find_checkpoint(path: Path) -> Path:
     """The file to load: `path` itself, or the last checkpoint of a run directory.
 
@@ -162,10 +150,10 @@ def find_checkpoint(path: Path) -> Path:
         CheckpointError: there is none.
     """
     if path.is_dir():
-        files = checkpoint_files(path)
-        if not files:
+        last = last_checkpoint(path)
+        if not last:
             raise CheckpointError(f"{path}: no checkpoint (EPOCH.BATCH{SUFFIX}) in this directory")
-        return files[-1]
+        return last
     if not path.exists():
         raise CheckpointError(f"{path}: no such checkpoint file or run directory")
     return path
@@ -175,9 +163,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Reads a checkpoint file, or the last one of a run directory.
 
     Raises:
-        CheckpointError: it is missing, damaged, or not one of ours.
+        CheckpointError: it is missing, damaged, or no checkpoint.
     """
     path = find_checkpoint(path)
+    if is_of_the_original(path):
+        from convnet.legacy.read import read_checkpoint  # few need it
+
+        return read_checkpoint(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

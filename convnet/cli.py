@@ -221,6 +221,22 @@ def parse_architectures(text: str) -> list[int]:
     return [int(name[3:]) for name in names]
 
 
+def convert(arguments: Sequence[str]) -> int:
+    """Writes a checkpoint, ours or one of cuda-convnet, in our format or in cuda-convnet2's."""
+    from convnet.convert import FORMATS, convert_checkpoint
+
+    parser = make_parser("python -m convnet convert", convert.__doc__ or "")
+    parser.add_argument("--load-file", required=True, type=Path, help="checkpoint or run directory")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="of the new file")
+    parser.add_argument(
+        "--format", choices=FORMATS, default=FORMATS[0], help="v2 is that of cuda-convnet2"
+    )
+    args = parser.parse_args(arguments)
+    path, content = convert_checkpoint(args.load_file, args.out, args.format)
+    report.text(f"Wrote {path}: {content}")
+    return 0
+
+
 def parse_shapes(text: str) -> list[tuple[int, int, int]]:
     """Raises: ValueError for anything but CxHxW, or several with commas between."""
     shapes = []
@@ -235,6 +251,7 @@ def parse_shapes(text: str) -> list[tuple[int, int, int]]:
 
 COMMANDS = {
     "check": check,
+    "convert": convert,
     "data": data,
     "kernels": kernels,
     "make-data": make_data,

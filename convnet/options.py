@@ -273,7 +273,7 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     parser = make_parser(
         "python -m convnet",
         "Trains and tests a convolutional net written in two layer files. Other commands: "
-        "python -m convnet check | data | make-data | show --help.",
+        "python -m convnet check | convert | data | make-data | show --help.",
     )
     parser.add_argument("--version", action="version", version=f"cudaconvnet {__version__}")
     for f in FIELDS.values():

@@ -1,9 +1,8 @@
 """Reads pickles of numbers, strings, numpy arrays and plain containers, and nothing else.
 
-A pickle can call whatever its reader admits. This one admits no callable of numpy either: numpy's
-own reconstructors trust flags and sizes in the file, so the few names that a pickled array needs
-are answered by stand-ins that check everything. Pickles of Python 2 and 3 are read, with
-strings as latin-1; also such as are packed with gzip, or are the entry `data` of a zip file.
+Nothing in a file is imported, called or evaluated: `Machine` builds plain data, and the few names
+that a pickled array needs are answered here by functions that check everything. A pickle can be
+packed with gzip, or be the entry `data` of a zip file, as the original could write it.
 """
 
 from __future__ import annotations
@@ -11,18 +10,22 @@ from __future__ import annotations
 import gzip
 import io
 import math
-import pickle
-import pickletools
+import re
 import zipfile
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_providers.errors import DataError
+from data_providers.pickle_machine import Machine, RefusedError, Unbuilt, checked_key, str_of
 
-MAX_UNPACKED = 2**32  # a small file could unpack to more than any machine holds
+MAX_UNPACKED = 2**32
+"""A small file could unpack to more than any machine holds."""
+
+MAX_MESSAGE = 200
+"""Characters of a reason that come from the file."""
 
 
 def load_pickle(path: Path) -> Any:
@@ -37,104 +40,71 @@ def load_pickle(path: Path) -> Any:
     return parse_pickle(content, str(path))
 
 
-def parse_pickle(content: bytes, where: str) -> Any:
+def parse_pickle(content: bytes, where: str, records: Collection[str] = ()) -> Any:
     """The object in `content`; `where` names it in errors.
 
+    Args: records: modules whose objects are admitted. An object becomes the dict of its
+        attributes, and a class the text of its name.
     Raises: DataError if it is damaged or holds anything but plain data.
     """
+    content = unpack(content, where)
     try:
-        content = _unpacked(content)
-        _check_memory(content)
-        return _Arrays().replace(_PlainUnpickler(io.BytesIO(content), encoding="latin1").load())
-    except _RefusedError as error:
+        return Machine(content, _Makers(len(content), records).find).run()
+    except RefusedError as error:
         raise DataError(
-            f"{where}: refused: it asks for {error}, and only numpy arrays and plain containers are"
-            " read"
+            f"{where}: refused: it asks for {_line(error)}, and only numpy arrays and plain"
+            " containers are read"
         ) from error
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise DataError(f"{where}: not a readable pickle: {error}") from error
+        raise DataError(f"{where}: not a readable pickle: {_line(error)}") from error
 
 
-def _unpacked(content: bytes) -> bytes:
+def unpack(content: bytes, where: str) -> bytes:
+    """The pickle itself in the content of a file.
+
+    Raises: DataError if it is packed and cannot be unpacked, or is too large.
+    """
     file = io.BytesIO(content)
-    if content.startswith(b"\x1f\x8b"):
-        content = gzip.GzipFile(fileobj=file).read(MAX_UNPACKED + 1)
-    elif content.startswith(b"PK\x03\x04"):
-        with zipfile.ZipFile(file) as archive, archive.open("data") as entry:
-            content = entry.read(MAX_UNPACKED + 1)
-    if len(content) > MAX_UNPACKED:
-        raise ValueError(f"it unpacks to more than {MAX_UNPACKED} bytes")
+    try:
+        if content.startswith(b"\x1f\x8b"):
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return _limited(unpacked)
+        if content.startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(file) as archive, archive.open("data") as entry:
+                return _limited(entry)
+    except Exception as error:  # as in parse_pickle
+        raise DataError(f"{where}: not a readable pickle: {_line(error)}") from error
     return content
 
 
-def _check_memory(content: bytes) -> None:
-    # The reader's table of objects is as long as the largest number in it, so a few wrong bytes
-    # could ask for all memory; an honest pickle numbers no more objects than it has bytes.
-    for opcode, number, _ in pickletools.genops(content):
-        if opcode.name in ("PUT", "LONG_BINPUT") and int(number or 0) > len(content):
-            raise ValueError(f"object number {number}")
+def _limited(file: IO[bytes] | gzip.GzipFile) -> bytes:
+    content = io.BytesIO()
+    while chunk := file.read(2**20):
+        content.write(chunk)
+        if content.tell() > MAX_UNPACKED:
+            raise ValueError(f"it unpacks to more than {MAX_UNPACKED} bytes")
+    return content.getvalue()
 
 
-class _RefusedError(Exception):
-    """The pickle names something that is not admitted."""
+def _line(error: Exception) -> str:
+    return " ".join(str(error)[:MAX_MESSAGE].split())
 
 
-class _Dtype:
-    """Stands in for numpy.dtype: a plain number or string type and its byte order."""
+class _Makers:
+    """What the admitted names make.
 
-    __slots__ = ("code", "order")
-
-    order: Literal["<", ">", "=", "|"]
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-        self.order = "="
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = state[1]
-
-    def resolve(self) -> np.dtype[Any]:
-        dtype = np.dtype(str(self.code))
-        if dtype.kind not in "biufcSU":
-            raise _RefusedError(f"an array of {self.code}")
-        return dtype if self.order == "|" else dtype.newbyteorder(self.order)
-
-
-class _Array:
-    """Stands in for a numpy array until `_Arrays.replace` exchanges the two."""
-
-    __slots__ = ("array",)
-
-    array: NDArray[Any]
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, fortran, data = state
-        self.fill(data, dtype, shape, "F" if fortran else "C")
-
-    def fill(self, data: bytes | str, dtype: _Dtype, shape: tuple[int, ...], order: Any) -> None:
-        # Python 2 wrote the bytes as a string, which arrives here decoded as latin-1.
-        raw = data.encode("latin1") if isinstance(data, str) else data
-        flat = np.frombuffer(raw, dtype.resolve())
-        if math.prod(shape) != flat.size:
-            raise ValueError(f"an array of shape {shape} with {flat.size} elements")
-        self.array = flat.reshape(shape, order=order)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Answers the global names that arrays and containers need.
-
-    The answers are bound methods, because a pickle can set attributes of what it gets, and those
-    of a bound method cannot be set.
+    Args:
+        size: of the pickle, in bytes. An honest one names nothing more often than it holds it, so
+            what is copied for it adds up to no more than that.
     """
 
-    def find_class(self, module: str, name: str) -> Any:
-        # numpy 2 moved numpy.core to numpy._core; Python 3 moved __builtin__ to builtins.
-        moved = module.replace("numpy._core", "numpy.core").replace("__builtin__", "builtins")
-        wanted = f"{moved}.{name}"
-        admitted = {
-            "numpy.ndarray": "ndarray",
-            "numpy.dtype": self._dtype,
-            "numpy.core.multiarray._reconstruct": self._reconstruct,
+    def __init__(self, size: int, records: Collection[str]) -> None:
+        self._left = size
+        self._records = records
+        self._makers: dict[str, Callable[..., Any]] = {
+            "numpy.ndarray": self._refuse,
+            "numpy.dtype": _Dtype,
+            "numpy.core.multiarray._reconstruct": self._array,
             "numpy.core.multiarray.scalar": self._scalar,
             "numpy.core.numeric._frombuffer": self._frombuffer,
             "_codecs.encode": self._encode,
@@ -142,62 +112,99 @@ class _PlainUnpickler(pickle.Unpickler):
             "builtins.set": self._set,
             "collections.OrderedDict": self._ordered_dict,
         }
-        if wanted not in admitted:
-            raise _RefusedError(f"{module}.{name}")
-        return admitted[wanted]
 
-    def _dtype(self, code: str, *_: object) -> _Dtype:
-        return _Dtype(code)
+    def find(self, name: str) -> Callable[..., Any]:
+        module, _, _ = name.rpartition(".")
+        if module in self._records:
+            return self._record
+        if name not in self._makers:
+            raise RefusedError(name)
+        return self._makers[name]
 
-    def _reconstruct(self, *_: object) -> _Array:
-        return _Array()
+    def _spend(self, amount: int) -> None:
+        self._left -= amount
+        if self._left < 0:
+            raise ValueError("it grows when it is read")
 
-    def _frombuffer(self, data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> _Array:
-        array = _Array()
-        array.fill(data, dtype, shape, order)
-        return array
+    def _refuse(self, *_: object) -> None:
+        raise ValueError("a call of numpy.ndarray")
 
-    def _scalar(self, dtype: _Dtype, data: bytes | str) -> _Array:
-        array = _Array()
-        array.fill(data, dtype, (), "C")
-        return array
+    def _record(self, *_: object) -> _Record:
+        return _Record()
 
-    def _encode(self, text: str, encoding: str) -> bytes:
-        return text.encode("latin1")
+    def _array(self, *_: object) -> _Array:
+        return _Array(self)
+
+    def filled(self, data: Any, dtype: Any, shape: Any, order: Literal["C", "F"]) -> Any:
+        """An array of the bytes `data`, which Python 2 wrote as a string."""
+        sizes = isinstance(shape, tuple) and len(shape) <= 32
+        if not sizes or not all(type(n) is int and 0 <= n < 2**62 for n in shape):
+            raise ValueError("an array whose shape is not one")
+        if not isinstance(dtype, np.dtype) or order not in ("C", "F"):
+            raise ValueError("an array without type or order")
+        if isinstance(data, str):
+            data = self._encode(data)
+        if not isinstance(data, bytes):
+            raise ValueError("an array without its bytes")
+        flat = np.frombuffer(data, dtype)
+        if math.prod(shape) != flat.size:
+            raise ValueError(f"an array of shape {shape} with {flat.size} elements")
+        return flat.reshape(shape, order=order)
+
+    def _frombuffer(self, data: Any, dtype: Any, shape: Any, order: Any) -> Any:
+        return self.filled(data, dtype, shape, order)
+
+    def _scalar(self, dtype: Any, data: Any) -> Any:
+        return self.filled(data, dtype, (), "C")[()]
+
+    def _encode(self, text: Any, *_: object) -> bytes:
+        self._spend(len(str_of(text)))
+        return str_of(text).encode("latin1")
 
     def _empty_bytes(self) -> bytes:
         return b""  # the only bytes that Python writes as a call
 
     def _set(self, items: list[Any]) -> set[Any]:
-        return set(items)
+        self._spend(len(items))
+        return set(map(checked_key, items))
 
-    def _ordered_dict(self, items: list[Any] | tuple[Any, ...] = ()) -> dict[Any, Any]:
-        return dict(items)  # a pickle can set attributes, so methods, of an OrderedDict
+    def _ordered_dict(self, items: list[Any] = []) -> dict[Any, Any]:  # noqa: B006
+        self._spend(len(items))
+        return {checked_key(key): value for key, value in items}
 
 
-class _Arrays:
-    """Exchanges the stand-ins inside containers for the arrays that they hold."""
+class _Record(Unbuilt):
+    """An object of an admitted module."""
 
-    def __init__(self) -> None:
-        # A container can occur in many places; each is walked once, or a small file could take
-        # for ever. The originals are kept, so that no id is used again while this lives.
-        self._done: dict[int, tuple[Any, Any]] = {}
+    def build(self, state: Any) -> dict[str, Any]:
+        if not isinstance(state, dict):
+            raise ValueError("an object whose attributes are no dict")
+        return state
 
-    def replace(self, item: Any) -> Any:
-        """`item` itself, changed in place, or a new tuple; 0-dimensional arrays become scalars."""
-        if isinstance(item, _Array):
-            return item.array[()] if item.array.ndim == 0 else item.array
-        if id(item) in self._done:
-            return self._done[id(item)][1]
-        if isinstance(item, dict):
-            self._done[id(item)] = item, item
-            for key in item:
-                item[key] = self.replace(item[key])
-        elif isinstance(item, list):
-            self._done[id(item)] = item, item
-            item[:] = [self.replace(value) for value in item]
-        elif isinstance(item, tuple):
-            replaced = tuple(self.replace(value) for value in item)
-            self._done[id(item)] = item, replaced
-            return replaced
-        return item
+
+class _Dtype(Unbuilt):
+    """A plain number or string type, whose byte order is its state."""
+
+    def __init__(self, code: Any, *_: object) -> None:
+        super().__init__()
+        self.code = str_of(code)[:20]
+
+    def build(self, state: Any) -> np.dtype[Any]:
+        if not re.fullmatch(r"[biufcSU]\d+", self.code):
+            raise RefusedError(f"an array of {self.code}")
+        if not isinstance(state, tuple) or state[1] not in ("<", ">", "=", "|"):
+            raise ValueError("an array without byte order")
+        dtype = np.dtype(self.code)
+        return dtype if state[1] == "|" else dtype.newbyteorder(state[1])
+
+
+class _Array(Unbuilt):
+    """An array, whose state is all of it."""
+
+    def __init__(self, makers: _Makers) -> None:
+        super().__init__()
+        self.makers = makers
+
+    def build(self, state: Any) -> Any:
+        _, shape, dtype, fortran, data = state
+        return self.makers.filled(data, dtype, shape, "F" if fortran else "C")

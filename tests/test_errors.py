@@ -17,6 +17,7 @@ from convnet import cli
 from tests.errors import CHECKPOINT
 from tests.errors.data import DATA
 from tests.errors.layer_files import LAYER_FILES
+from tests.errors.legacy import LEGACY
 from tests.errors.options import OPTIONS
 from tests.errors.running import CHECKPOINTS, PRODUCTS, TRAINING
 from tests.errors.show import PICTURES
@@ -30,6 +31,7 @@ MISTAKES = {
     "Data": DATA,
     "Training": TRAINING,
     "Checkpoints": CHECKPOINTS,
+    "Checkpoints of cuda-convnet": LEGACY,
     "Features and gradients": PRODUCTS,
     "Pictures": PICTURES,
 }

@@ -15,8 +15,8 @@ from convnet.api import make_ops, new_net, read_graph, restore
 from convnet.checkpoint import (
     Checkpoint,
     TrainingState,
-    checkpoint_files,
     find_checkpoint,
+    last_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
@@ -192,7 +192,7 @@ def require_cost(net: Net) -> None:
 def _resume(given: dict[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:
     """The checkpoint to go on from, named by --load-file or an existing --save-file."""
     save_file, load_file = given.get("save_file"), given.get("load_file")
-    if not load_file and save_file and checkpoint_files(Path(save_file)):
+    if not load_file and save_file and last_checkpoint(Path(save_file)):
         load_file = save_file
     if not load_file:
         return given, None
@@ -250,7 +250,9 @@ def _layers(definition: Source) -> list[tuple[str, dict[str, str]]]:
 def _parameters(
     options: Options, given: dict[str, Any], loaded: Checkpoint, problems: Problems
 ) -> Source:
-    """The parameter file as it is now, or as it was if it has gone."""
+    """The parameter file as it is now, or as it was if it has gone or was not named."""
+    if not options.layer_params:
+        return loaded.parameters
     path = layer_file(options, options.layer_params)
     if path.exists() or "layer_params" in given:
         return Source.from_path(path)

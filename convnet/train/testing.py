@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import pickle
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +18,7 @@ from convnet.layer_types.cost import LogregCost
 from convnet.net import Costs, Matrices, Net
 from convnet.options import Options
 from convnet.train.session import Session
+from data_providers.pickle_writer import write_pickle
 from data_providers.prefetch import Prefetcher
 
 Sums = dict[str, list[float]]
@@ -160,7 +159,7 @@ def _write_predictions(session: Session, number: int, predictions: np.ndarray) -
         _write(path, content.getvalue(), "predictions")
     else:
         note = f"generated from {options.load_file}"
-        _write(path, _python2_pickle({"data": values, "note": note}), "predictions")
+        _write(path, write_pickle({"data": values, "note": note}), "predictions")
 
 
 def test_batches(session: Session, numbers: Sequence[int], *, verbose: bool) -> tuple[Sums, int]:
@@ -221,7 +220,7 @@ def write_features(session: Session) -> None:
             _write(file, content.getvalue())
         else:
             file = directory / f"data_batch_{number}"
-            _write(file, _python2_pickle({"data": features} | labels))
+            _write(file, write_pickle({"data": features} | labels))
         files[str(number)] = file.name
         report.text(f"Wrote feature file {file}")
     if options.feature_format == "npz":
@@ -235,13 +234,7 @@ def write_features(session: Session) -> None:
         _write(directory / "features.json", json.dumps(manifest, indent=1).encode())
     else:
         meta = {"source_model": options.load_file, "num_vis": size, "batch_size": options.mini}
-        _write(directory / "batches.meta", _python2_pickle(meta))
-
-
-def _python2_pickle(content: dict[str, Any]) -> bytes:
-    """A pickle that Python 2 reads as well: numpy 2 moved the function that makes arrays."""
-    new, old = b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"
-    return pickle.dumps(content, protocol=2).replace(new, old)
+        _write(directory / "batches.meta", write_pickle(meta))
 
 
 def _write(path: Path, content: bytes, what: str = "features") -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,6 +66,14 @@ def picture_tree(root: Path, classes=("cat", "dog"), count: int = 3, size=(6, 5)
         for number in range(count):
             colour = (label * 100, number * 10, 7)
             Image.new("RGB", size, colour).save(root / name / f"{number}.png")
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    """A zip file with one entry."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
 
 
 def python2_array(values: np.ndarray) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 from data_providers.formats import Batch, write_data_set
 from tests.data_providers.helpers import picture_tree
 from tests.data_providers.imagenet import write_ilsvrc
+from tests.legacy.old import OldNet, old_checkpoint, old_options, write_old
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
@@ -35,6 +36,25 @@ def make_workspace(folder: Path) -> None:
     picture_tree(folder / "pictures")
     for part in ("train", "val"):
         picture_tree(folder / "tiny-imagenet" / part)
+    write_old_run(folder / "old-run")
+
+
+def write_old_run(folder: Path) -> None:
+    """A run of cuda-convnet2 on CIFAR-10, after two batches."""
+    net = OldNet(version=2)
+    net.data("data", 0, 3 * 32 * 32)
+    net.data("labels", 1, 1)
+    net.conv("conv1", "data", [3], 4, [5], [2], stride=4, neuron="relu")
+    net.fc("fc10", "conv1", 10)
+    net.add("probs", "softmax", "fc10")
+    net.logreg("logprob", "labels probs")
+    for layer in (net["conv1"], net["fc10"]):  # pixels are up to 255
+        layer["weights"][0] *= 0.001
+        layer["weightsInc"][0] *= 0
+        layer["epsW"], layer["epsB"] = [0.0], 0.0
+    content = old_checkpoint(net, epoch=1, batchnum=2, train_outputs=[], test_outputs=[])
+    options = old_options(2, train_batch_range=[1, 2, 3, 4, 5], test_batch_range=[6])
+    write_old(folder / "1.2", content | {"op": options})
 
 
 def write_stand_in(

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from convnet.config.keys import Ignored
+from convnet.config.layers import DROPOUT_KEY
 from convnet.layer_types.registry import LAYER_TYPES
-from convnet.neurons import parse_neuron
+from convnet.neurons import NEURON_TYPES, parse_neuron
 from convnet.options import FIELDS, option_name
 from tests.docs.pages import PAGES
 
@@ -28,8 +29,44 @@ def test_missing_layer_types():
     assert not set(missing("Layer types")) & LAYER_TYPES.keys()
 
 
-def test_missing_options():
-    assert not set(missing("Options")) & OPTIONS
+# Of both versions of cuda-convnet's convnet.py.
+ORIGINAL_OPTIONS = """
+    load-file save-path save-file train-range test-range data-path data-provider layer-def
+    layer-params layer-path gpu mini epochs test-freq test-one test-only force-save check-grads
+    multiview-test inner-size conv-to-local unshare-weights conserve-mem color-noise test-out
+    logreg-name scalar-mean write-features feature-path num-gpus max-filesize zip-save crop-border
+"""
+
+
+def test_every_option_of_the_original_is_understood():
+    assert {f"--{name}" for name in ORIGINAL_OPTIONS.split()} <= OPTIONS
+
+
+# Types, neurons and keys of both versions and, in the second lines, of their forks.
+ORIGINAL_TYPES = """
+    data conv local fc sfc softmax eltsum eltmax neuron pool cmpool rnorm cnorm cmrnorm nailbed blur
+    resize rgb2yuv rgb2lab rscale href crop concat pass dropout dropout2 cost.logreg cost.sum2
+    cost.crossent cost.bce cost.dce
+    cccp fcdropo fcdropc fcdropcf fcdrop union cost.hingeloss cost.gsinlabel cost.locrank cost.ce
+"""
+ORIGINAL_NEURONS = """
+    ident logistic relu brelu softrelu abs square sqrt tanh linear log drelu
+    power dropout softlif softlifalpha softlifalpharc
+"""
+ORIGINAL_KEYS = """
+    dataIdx start end channels filters filterSize padding stride groups modulesX sharedBiases
+    partialSum sumWidth randSparse filterChannels initCFunc initW initB initWFunc initBFunc
+    weightSource outputs parts pool sizeX outputsX sum size blocked coeffs stdev scale center startX
+    startY maxScale tgtSize children neuron gpu epsW epsB momW momB wc wball wcNormMax wcNormMin
+    updatePeriod superEps superMom pow minDiv coeff topk posWeight enable keep dropout
+    in_nodes out_nodes rate
+"""
+
+
+def test_everything_that_the_original_reads_is_known():
+    assert set(ORIGINAL_TYPES.split()) == LAYER_TYPES.keys()
+    assert set(ORIGINAL_NEURONS.split()) == NEURON_TYPES.keys()
+    assert set(ORIGINAL_KEYS.split()) <= {*KEYS, DROPOUT_KEY.name}
 
 
 def test_missing_neurons():

@@ -2,7 +2,6 @@
 
 import ast
 import json
-import pickletools
 import re
 
 import numpy as np
@@ -215,20 +214,6 @@ def test_features_of_data_without_labels(tmp_path):
         assert {name: content[name].shape for name in content} == {"features": (6, 4)}
     assert cli.main(as_arguments({**options, "feature_format": "pickle"})) == 0
     assert list(load_pickle(tmp_path / "data_batch_1")) == ["data"]
-
-
-def test_pickles_name_only_what_numpy_1_has(place, tmp_path):
-    assert run(place, write_features="fc", feature_path=tmp_path, feature_format="pickle") == 0
-    content = (tmp_path / "data_batch_5").read_bytes()
-    assert content[:2] == b"\x80\x02"
-    assert b"numpy._core" not in content
-    names = {arg for opcode, arg, _ in pickletools.genops(content) if opcode.name == "GLOBAL"}
-    assert names == {
-        "numpy.core.multiarray _reconstruct",
-        "numpy ndarray",
-        "numpy dtype",
-        "_codecs encode",
-    }
 
 
 # --- NaNs -----------------------------------------------------------------------------------
