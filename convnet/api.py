@@ -20,7 +20,7 @@ from convnet import resources
 from convnet.checkpoint import Checkpoint, load_checkpoint
 from convnet.config.layers import LayerSpec, read_layer_files
 from convnet.config.reader import Source
-from convnet.errors import CheckpointError, OptionError, Problems, ShapeError
+from convnet.errors import CheckpointError, DeviceError, OptionError, Problems, ShapeError
 from convnet.geometry import Shape
 from convnet.graph import Graph, build_graph
 from convnet.initial import initial_values
@@ -35,11 +35,17 @@ DataShapes = Sequence[tuple[int, int, int]]
 
 
 def make_ops(backend: str = "cpu") -> Ops:
-    """The backend of a name: "cpu" (float32, fast) or "reference" (numpy, float64, slow).
+    """The backend of a name.
+
+    Args:
+        backend: "cpu" (float32, fast), "reference" (numpy, float64, slow), "cuda" or "cuda:N" (the
+            first GPU or GPU N, float32), or "emulated" (the kernels of the GPU on the host, slow).
 
     Raises:
         OptionError: another name.
+        DeviceError: a GPU that cannot be used.
     """
+    kind, _, number = backend.partition(":")
     if backend == "cpu":
         from convnet.ops.cpu import CpuOps  # imports numba
 
@@ -48,7 +54,35 @@ def make_ops(backend: str = "cpu") -> Ops:
         from convnet.ops.reference import ReferenceOps
 
         return ReferenceOps(np.float64)
-    raise OptionError(f"backend must be 'cpu' or 'reference'; found '{backend}'")
+    if backend == "cuda" or (kind == "cuda" and number.isdecimal()):
+        from convnet.ops.cuda.cupy_driver import CupyDriver
+        from convnet.ops.cuda.ops import CudaOps
+
+        return CudaOps(CupyDriver(int(number or 0)))
+    if backend == "emulated":
+        from convnet.ops.cuda.emulated.driver import EmulatedDriver
+        from convnet.ops.cuda.ops import CudaOps
+
+        return CudaOps(EmulatedDriver())
+    raise OptionError(
+        f"backend must be 'cpu', 'reference', 'cuda', 'cuda:N' or 'emulated'; found '{backend}'"
+    )
+
+
+def choose_backend(gpu: Sequence[int]) -> tuple[str, str]:
+    """The backend for the devices that --gpu names: the first of them if it is there, else "cpu".
+
+    Returns:
+        Its name for make_ops, and why it is not the GPU, or "".
+    """
+    if not gpu:
+        return "cpu", ""
+    backend = f"cuda:{max(gpu[0], 0)}"  # -1, any device, is the first
+    try:
+        make_ops(backend)
+    except DeviceError as error:
+        return "cpu", str(error)
+    return backend, ""
 
 
 def read_graph(

@@ -199,7 +199,9 @@ class Options:
         [], "give these layers, or LAYER[i], copies of shared weights", parse_names, saved=False
     )
     lenient: bool = _option(False, "unknown keys in layer files are warnings", parse_bool)
-    gpu: list[int] = _option([], "device numbers; this version computes on the CPU", parse_devices)
+    gpu: list[int] = _option(
+        [], "device numbers; the first of them computes, or the CPU if it cannot", parse_devices
+    )
     num_gpus: int = _option(
         1,
         "number of devices",

@@ -106,10 +106,14 @@ def test_lenient(files: tuple[Path, Path]) -> None:
 
 
 def test_backends() -> None:
-    assert [make_ops(name).name for name in ("cpu", "reference")] == ["cpu", "reference"]
+    assert [make_ops(name).name for name in ("cpu", "reference", "emulated")] == [
+        *("cpu", "reference", "cuda (emulated)")
+    ]
     with pytest.raises(OptionError) as caught:
         make_ops("gpu")
-    assert str(caught.value) == "backend must be 'cpu' or 'reference'; found 'gpu'"
+    assert str(caught.value) == (
+        "backend must be 'cpu', 'reference', 'cuda', 'cuda:N' or 'emulated'; found 'gpu'"
+    )
 
 
 def test_load_a_checkpoint(files: tuple[Path, Path], tmp_path: Path) -> None:

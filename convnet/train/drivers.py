@@ -81,10 +81,8 @@ def _announce(session: Session) -> None:
     report.text("Training ConvNet")
     report.text(report.option_table(session.options))
     report.text(report.RULE)
-    if session.options.gpu:
-        report.text("Running on the CPU: this version has no GPU backend, --gpu is not used")
-    else:
-        report.text("Running on the CPU; a first run compiles its kernels, about half a minute")
+    device = "the CPU" if session.backend == "cpu" else f"the GPU ({session.backend})"
+    report.text(f"Running on {device}; a first run compiles its kernels, about half a minute")
     report.text(f"Current time: {time.asctime()}")
     report.text(f"Saving checkpoints to {session.directory}")
     report.text(report.RULE)

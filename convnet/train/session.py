@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convnet import report, resources
-from convnet.api import make_ops, new_net, read_graph, restore
+from convnet.api import choose_backend, make_ops, new_net, read_graph, restore
 from convnet.checkpoint import (
     Checkpoint,
     TrainingState,
@@ -37,6 +37,7 @@ class Session:
         train_data: None where nothing is trained.
         directory: of the checkpoints and the log, which creates it.
         warnings: of reading the layer files.
+        backend: where it is computed, see convnet.api.make_ops.
     """
 
     options: Options
@@ -49,6 +50,7 @@ class Session:
     state: TrainingState
     directory: Path
     warnings: list[str]
+    backend: str
 
     def cost_text(self, costs: Mapping[str, Sequence[float]], cases: int) -> str:
         """The printed form of costs summed over `cases` images."""
@@ -104,6 +106,9 @@ def open_session(given: dict[str, Any]) -> Session:
     require(options, *needed)
 
     problems = Problems()
+    backend, no_gpu = choose_backend(options.gpu)
+    if no_gpu:
+        problems.warn("", f"--gpu: running on the CPU, as {no_gpu}")
     train_data = open_data(options, test=False) if training else None
     test_data = open_data(options, test=True)
     shapes = list(test_data.shapes)
@@ -120,6 +125,7 @@ def open_session(given: dict[str, Any]) -> Session:
         net = restore(
             checkpoint,
             batch_size=options.mini,
+            backend=backend,
             conserve_mem=options.conserve_mem,
             name=name,
             data_shapes=shapes,
@@ -135,7 +141,7 @@ def open_session(given: dict[str, Any]) -> Session:
         )
         net = new_net(
             graph,
-            make_ops(),
+            make_ops(backend),
             batch_size=options.mini,
             seed=options.seed,
             conserve_mem=options.conserve_mem,
@@ -155,7 +161,7 @@ def open_session(given: dict[str, Any]) -> Session:
         )
         net = Net(
             graph,
-            make_ops(),
+            make_ops(backend),
             batch_size=options.mini,
             seed=options.seed,
             conserve_mem=options.conserve_mem,
@@ -177,6 +183,7 @@ def open_session(given: dict[str, Any]) -> Session:
         state,
         run_directory(options, given),
         problems.warnings,
+        backend,
     )
 
 

@@ -46,7 +46,7 @@ def test_batches_are_counted_exactly(place, capsys):
 
 
 def test_start(place, capsys):
-    lines = train(place, capsys, "start", epochs=1, gpu="0")
+    lines = train(place, capsys, "start", epochs=1)
     assert lines[:4] == [
         "Initialized data layer 'data', producing 5x5 2-channel output",
         "Initialized data layer 'labels', producing 1 outputs",

@@ -1,0 +1,58 @@
+"""--gpu: the GPU if there is one, else the CPU, which says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from convnet.api import choose_backend, make_ops
+from convnet.errors import DeviceError
+from convnet.ops.cuda import cupy_driver
+from convnet.ops.cuda.emulated.driver import EmulatedDriver
+from tests.helpers import emulated_ops
+from tests.train.helpers import Workplace
+
+
+def no_gpu(device: int) -> None:
+    raise DeviceError(f"there is no GPU {device}")
+
+
+def test_without_a_gpu(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cupy_driver, "CupyDriver", no_gpu)
+    assert Workplace(tmp_path).train("run", epochs=1, gpu="1") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "warning: --gpu: running on the CPU, as there is no GPU 1"
+    assert any(line.startswith("Running on the CPU; ") for line in lines)
+
+
+def test_with_a_gpu(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The emulated device in its place. It learns what the CPU does."""
+    emulated_ops()  # or skips
+    place = Workplace(tmp_path)
+    assert place.train("cpu", epochs=1) == 0
+    assert "Running on the CPU; " in capsys.readouterr().out
+    monkeypatch.setattr(cupy_driver, "CupyDriver", lambda device: EmulatedDriver())
+    assert place.train("gpu", epochs=1, gpu="0") == 0
+    assert "Running on the GPU (cuda:0); " in capsys.readouterr().out
+    cpu, gpu = (place.checkpoint(run).weights for run in ("cpu", "gpu"))
+    for name, values in cpu.items():
+        assert gpu[name] == pytest.approx(values, rel=0, abs=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("gpu", "chosen"), [([], "cpu"), ([0], "cuda:0"), ([-1], "cuda:0"), ([2, 3], "cuda:2")]
+)
+def test_which(gpu: list[int], chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cupy_driver, "CupyDriver", lambda device: EmulatedDriver())
+    assert choose_backend(gpu) == (chosen, "")
+
+
+def test_make_ops_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cupy_driver, "CupyDriver", no_gpu)
+    with pytest.raises(DeviceError, match="there is no GPU 3"):
+        make_ops("cuda:3")
