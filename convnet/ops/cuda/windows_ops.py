@@ -8,6 +8,22 @@ from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.windows import WindowOps
 
 
+def pool_constants(g: Pool) -> dict[str, int]:
+    """The constants of kernels/pooling.cu."""
+    windows = {
+        f"{side}_{what}": number
+        for side, numbers in (("ROW", g.row_windows), ("COLUMN", g.column_windows))
+        for what, number in zip(("START", "STRIDE", "SIZE"), numbers, strict=True)
+    }
+    return {
+        "HEIGHT": g.height,
+        "WIDTH": g.width,
+        "OUT_HEIGHT": g.out_height,
+        "OUT_WIDTH": g.out_width,
+        **windows,
+    }
+
+
 class CudaWindowOps(Launcher, WindowOps):
     """This part of CudaOps."""
 
@@ -184,11 +200,6 @@ class CudaWindowOps(Launcher, WindowOps):
         self, name: str, g: Pool, shape: tuple[int, int, int], N: int, *args: Array | int
     ) -> None:
         """A block for each pixel of `shape`."""
-        windows = {
-            f"{side}_{what}": number
-            for side, numbers in (("ROW", g.row_windows), ("COLUMN", g.column_windows))
-            for what, number in zip(("START", "STRIDE", "SIZE"), numbers, strict=True)
-        }
         channels, height, width = shape
         self._rows(
             "pooling",
@@ -196,11 +207,7 @@ class CudaWindowOps(Launcher, WindowOps):
             channels * height * width,
             N,
             *args,
-            HEIGHT=g.height,
-            WIDTH=g.width,
-            OUT_HEIGHT=g.out_height,
-            OUT_WIDTH=g.out_width,
-            **windows,
+            **pool_constants(g),
         )
 
     def _norm(self, name: str, shape: tuple[int, int, int, int], *args: Array | float) -> None:
