@@ -71,6 +71,14 @@ def test_vectors_bytes_and_every_kind_of_argument(driver, random):
     np.testing.assert_allclose(driver.download(out).reshape(32, 4), expected, rtol=1e-6)
 
 
+def test_shared_arrays_in_templates(driver, random):
+    x = random.standard_normal(32, F)
+    out = driver.empty(32)
+    driver.kernel("good", "neighbours", TILE=16)((1,), (32,), [on(driver, x), out])
+    expected = (x + np.roll(x, -1)) * np.repeat([2, 1], 16) + driver.arch
+    np.testing.assert_allclose(driver.download(out), expected, rtol=1e-6)
+
+
 def test_votes_and_shuffles_within_groups(driver, random):
     x = random.standard_normal(32, F)
     out = driver.empty(32)

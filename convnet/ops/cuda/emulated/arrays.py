@@ -13,6 +13,12 @@ GUARD = 64
 ALIGNMENT = 256  # bytes, as of CUDA's allocations
 
 
+def address_of(array: np.ndarray) -> int:
+    """The same as array.ctypes.data in a tenth of the time."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
 class DeviceArray:
     """A float32 array that only kernels and the driver's copies can look into.
 
@@ -54,5 +60,5 @@ def new_array(size: int) -> DeviceArray:
     """An array full of NaN, as nobody has written to it."""
     spare = ALIGNMENT // 4
     memory = np.full(size + 2 * GUARD + spare, np.nan, np.float32)
-    start = GUARD + (-(memory.ctypes.data + 4 * GUARD) % ALIGNMENT) // 4
+    start = GUARD + (-(address_of(memory) + 4 * GUARD) % ALIGNMENT) // 4
     return DeviceArray(memory[start : start + size], memory)

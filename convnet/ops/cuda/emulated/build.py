@@ -30,10 +30,15 @@ class Mode(StrEnum):
     SANITIZE = "sanitize"
 
 
+# -fno-gnu-unique: libraries do not share the static variables of templates.
 # -ffp-contract=off: a*b+c is two roundings unless the kernel says fmaf, on every processor.
-# -fno-gnu-unique: else libraries share the static variables of equally named templates.
 _COMMON = [
-    *("-std=c++17", "-fPIC", "-g", "-march=native", "-ffp-contract=off", "-fno-gnu-unique"),
+    "-std=c++17",
+    "-fPIC",
+    "-g",
+    "-march=native",
+    "-fno-gnu-unique",
+    "-ffp-contract=off",
     f"-I{HERE}",
 ]
 _KERNEL_OPTIONS = {
@@ -64,20 +69,23 @@ _DYNAMIC_SHARED = re.compile(
 )
 
 
-def build(source: Path, options: Sequence[str], mode: Mode) -> tuple[Path, list[str]]:
+def build(
+    source: Path, definitions: Sequence[str], arch: int, mode: Mode
+) -> tuple[Path, list[str]]:
     """The library of a file's kernels, and their names.
 
     Args:
         source: a .cu file.
-        options: -DNAME=value for each constant.
+        definitions: -DNAME=value for each constant.
+        arch: compute capability times 10, of which kernels see __CUDA_ARCH__.
 
     Raises:
         DeviceError: no compiler, or the file does not compile.
     """
-    include = [f"-I{source.parent}", "-include", str(HERE / "device.h")]
-    what = f"{source.name} ({' '.join(options)})" if options else source.name
-    text = _run(what, ["-E", "-x", "c++", *_COMMON, *include, *options, str(source)])
-    text, names = _rewrite(text, mode)
+    what = " ".join([source.name, *definitions])
+    sees = [f"-D__CUDA_ARCH__={10 * arch}", f"-I{source.parent}", "-include", f"{HERE}/device.h"]
+    text = _run(what, ["-E", "-x", "c++", *_COMMON, *sees, *definitions, str(source)])
+    text, names = _rewrite(text)
     runtime = _runtime(mode)
 
     options = [*_COMMON, *_KERNEL_OPTIONS[mode], "-Wno-unknown-pragmas", "-Wno-attributes"]
@@ -88,19 +96,29 @@ def build(source: Path, options: Sequence[str], mode: Mode) -> tuple[Path, list[
             text_file, unit, made = (Path(folder, n) for n in (source.name, "unit.o", "made.so"))
             text_file.write_text(text)
             _run(what, [*options, "-x", "c++", "-c", str(text_file), "-o", str(unit)])
-            # Without -fsanitize=thread: its functions are ours, not those of the compiler.
-            _run(what, ["-shared", str(unit), str(runtime), *_LIBRARIES[mode], "-o", str(made)])
+            # Without -fsanitize=thread: its functions are ours, not those of the compiler. Without
+            # the compiler's start files: they would have variables among the shared arrays.
+            _run(
+                what,
+                [
+                    "-shared",
+                    "-nostartfiles",
+                    str(unit),
+                    str(runtime),
+                    *_LIBRARIES[mode],
+                    "-o",
+                    str(made),
+                ],
+            )
             os.replace(made, target)
     return target, names
 
 
-def _rewrite(text: str, mode: Mode) -> tuple[str, list[str]]:
+def _rewrite(text: str) -> tuple[str, list[str]]:
     """What g++ shall compile, and the names of the kernels in it."""
     kernels = [(m["name"], m["a"] or m["b"] or "0") for m in _KERNEL.finditer(text)]
     text = _DYNAMIC_SHARED.sub(r"\1 *\2 = (\1 *)emulated::dynamic_shared;", text)
-    # A section for itself lets the runtime find it; in one, ASan would not guard the arrays.
-    section = "" if mode is Mode.SANITIZE else '__attribute__((section("emulated_shared")))'
-    text = re.sub(r"\b__shared__\b", f"static {section}", text)
+    text = re.sub(r"\b__shared__\b", "static", text)
     text = re.sub(_BOUNDS.format("c").removesuffix("?"), "", text)
     text = re.sub(r"\b__global__\b", "", text)
     entries = "".join(f"EMULATED_KERNEL({name}, ({bound}))\n" for name, bound in kernels)

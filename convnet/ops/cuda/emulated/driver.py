@@ -71,10 +71,10 @@ class EmulatedDriver:
         key = (file, name, *sorted(constants.items()))
         if key not in self._kernels:
             source = source_file(self._sources, file)
-            library, names = build(source, definitions(constants), self.mode)
+            library, names = build(source, definitions(constants), self.arch, self.mode)
             if name not in names:
                 raise DeviceError(f"{source}: kernel '{name}' is not among {', '.join(names)}")
-            self._kernels[key] = EmulatedKernel(library, name, names, self._schedule, self.arch)
+            self._kernels[key] = EmulatedKernel(library, name, self._schedule, self.arch)
         return self._kernels[key]
 
     def synchronize(self) -> None:

@@ -10,7 +10,8 @@ namespace emulated {
 
 struct Fiber { void *stack_pointer; };
 
-// Keeps the state of the running function in `from` and goes on with `to`.
+// Keeps the state of the running function in `from` and goes on with `to`. A jump ends it, since
+// the processor would expect a return to go to the caller.
 extern "C" void emulated_switch(void **from, void *to);
 asm(R"(
     .text
@@ -30,7 +31,8 @@ emulated_switch:
     popq %r12
     popq %rbx
     popq %rbp
-    ret
+    popq %rcx
+    jmp *%rcx
     .size emulated_switch, .-emulated_switch
 )");
 

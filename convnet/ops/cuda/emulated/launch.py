@@ -16,7 +16,7 @@ import numpy as np
 
 from convnet.errors import DeviceError
 from convnet.ops.cuda.driver import OPT_IN_SHARED, SHARED, check_launch
-from convnet.ops.cuda.emulated.arrays import DeviceArray
+from convnet.ops.cuda.emulated.arrays import DeviceArray, address_of
 
 HERE = Path(__file__).parent
 MAX_FINDINGS = 16
@@ -94,16 +94,13 @@ class Schedule:
 class EmulatedKernel:
     """One kernel of a library made by `build`."""
 
-    def __init__(
-        self, library: Path, name: str, names: Sequence[str], schedule: Schedule, arch: int
-    ) -> None:
-        """`names` are those of all kernels of the library."""
+    def __init__(self, library: Path, name: str, schedule: Schedule, arch: int) -> None:
         self._library = library
         self._name = name
-        self._kernels = names
         self._schedule = schedule
         self._arch = arch
-        loaded = ctypes.CDLL(str(library))
+        # PyDLL: no other thread of Python may start a kernel meanwhile, the runtime has one state.
+        loaded = ctypes.PyDLL(str(library))
         self._run = loaded.emulated_run
         self._statics, self._image = _Range(), _Range()
         loaded.emulated_ranges(ctypes.byref(self._statics), ctypes.byref(self._image))
@@ -125,7 +122,7 @@ class EmulatedKernel:
         cells, arrays = self._convert(args)
         launch = _Launch(
             call=self._call,
-            arguments=cells.ctypes.data,
+            arguments=address_of(cells),
             parameters=len(cells),
             grid=_Index(*grid, *(1,) * (3 - len(grid))),
             block=_Index(*block, *(1,) * (3 - len(block))),
@@ -168,7 +165,7 @@ class EmulatedKernel:
         for i, (arg, (kind, alignment)) in enumerate(zip(args, self._parameters, strict=True)):
             expected = "a device array" if kind == "*" else f"numpy.{np.dtype(kind).name}"
             if kind == "*" and isinstance(arg, DeviceArray):
-                address = arg.data.ctypes.data
+                address = address_of(arg.data)
                 if address % alignment:
                     raise DeviceError(
                         f"kernel '{self._name}', argument {i}: its address must be a multiple of "
@@ -188,8 +185,6 @@ class EmulatedKernel:
     @cached_property
     def _shared_arrays(self) -> list[tuple[str, int, int]]:
         """Static shared arrays of the library: function::name, offset and size in bytes."""
-        if not self._statics.begin:
-            return []
         first, stop = (end - self._image.begin for end in (self._statics.begin, self._statics.end))
         matches = [_SYMBOL.fullmatch(line) for line in _tool("nm", "-CS", str(self._library))]
         return [
@@ -200,9 +195,9 @@ class EmulatedKernel:
 
     @cached_property
     def _static_shared(self) -> int:
-        """Bytes of the kernel's static shared arrays, and of those in the file's functions."""
-        others = tuple(f"{kernel}::" for kernel in self._kernels if kernel != self._name)
-        return sum(size for name, _, size in self._shared_arrays if not name.startswith(others))
+        """Bytes of the shared arrays that the kernel declares; not those of functions it calls."""
+        own = f"{self._name}::"
+        return sum(size for name, _, size in self._shared_arrays if name.startswith(own))
 
     def _shared_byte(self, offset: int) -> str:
         for name, start, size in self._shared_arrays:
@@ -253,9 +248,9 @@ def _position(number: int, sizes: _Index) -> str:
 
 
 def _ranges(arrays: Sequence[np.ndarray]) -> Any:
-    starts = [array.ctypes.data for array in arrays]
-    ranges = [_Range(start, start + a.nbytes) for start, a in zip(starts, arrays, strict=True)]
-    return (_Range * len(arrays))(*ranges)
+    starts = [address_of(array) for array in arrays]
+    ends = [start + array.nbytes for start, array in zip(starts, arrays, strict=True)]
+    return (_Range * len(arrays))(*map(_Range, starts, ends))
 
 
 def _tool(*command: str) -> list[str]:

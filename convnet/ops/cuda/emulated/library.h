@@ -51,15 +51,15 @@ inline __attribute__((always_inline)) void call(void (*kernel)(T...), char *argu
     extern "C" int emulated_bound_##name() { return emulated::first bounds; }                  \
     extern "C" void emulated_call_##name(char *arguments) { emulated::call(name, arguments); }
 
-// Made by the linker: the shared arrays of all kernels of the file, and what it loads.
+// Made by the linker: where what it loads begins and ends, and where variables without a first
+// value begin, of which the shared arrays of all kernels are the only ones.
 extern "C" {
-extern char __start_emulated_shared[] __attribute__((weak, visibility("hidden")));
-extern char __stop_emulated_shared[] __attribute__((weak, visibility("hidden")));
 extern char __ehdr_start[] __attribute__((visibility("hidden")));
+extern char __bss_start[] __attribute__((visibility("hidden")));
 extern char _end[] __attribute__((visibility("hidden")));
 
 void emulated_ranges(emulated::Range *statics, emulated::Range *image) {
-    *statics = {__start_emulated_shared, __stop_emulated_shared};
+    *statics = {__bss_start, _end};
     *image = {__ehdr_start, _end};
 }
 void emulated_run(emulated::Launch *launch) { emulated::run(*launch); }

@@ -175,7 +175,7 @@ void on_launch() {
 void on_block() {
     for (Zone &zone : zones)
         if (zone.array < 0) std::fill(zone.words.begin(), zone.words.end(), Word());
-    std::fill(&known[0][0], &known[0][0] + MAX_THREADS * WARP, 0);
+    std::fill(known[0], known[thread_count], 0);
     on_barrier();
 }
 
