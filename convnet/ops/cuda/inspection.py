@@ -27,10 +27,11 @@ class Instance:
     """A file of kernels with values for its constants."""
 
     file: str
+    name: str
     constants: Constants
 
     def __str__(self) -> str:
-        return " ".join([self.file, *(f"{name}={value}" for name, value in self.constants.items())])
+        return f"{self.file} {self.name}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,12 @@ class Compiled:
 
     @property
     def file_name(self) -> str:
-        """Such as pool-SIZE=3-sm_90.cubin."""
+        """Such as pooling-3x3-sm_90.cubin."""
         return f"{str(self.instance).replace(' ', '-')}-sm_{self.arch}.cubin"
 
 
 def instances(
-    folder: Path | None = None, table: Mapping[str, Sequence[Constants]] = INSTANCES
+    folder: Path | None = None, table: Mapping[str, Mapping[str, Constants]] = INSTANCES
 ) -> list[Instance]:
     """What there is to compile: the files of the folder [kernels], with constants from the table.
 
@@ -60,7 +61,11 @@ def instances(
     for file in table:
         source_file(folder, file)
     files = sorted(path.stem for path in folder.glob("*.cu"))
-    return [Instance(file, constants) for file in files for constants in table.get(file, [{}])]
+    return [
+        Instance(file, name, constants)
+        for file in files
+        for name, constants in table.get(file, {"": {}}).items()
+    ]
 
 
 def kernel_names(file: str, folder: Path | None = None) -> list[str]:

@@ -1,12 +1,12 @@
 """Constants to compile each file of kernels with where no net says them.
 
 `python -m convnet kernels` compiles kernels/NAME.cu once with each of the sets of constants of
-INSTANCES[NAME]. A file that is not named here is compiled once, without any.
+INSTANCES[NAME], which go by names. A file that is not named here is compiled once, without any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from convnet.geometry import Pool, Window
 from convnet.ops.cuda.convolution_ops import Plan
@@ -14,19 +14,18 @@ from convnet.ops.cuda.windows_ops import pool_constants
 
 Constants = Mapping[str, int | float]
 
-# Layers of the shipped nets: every kind of tile, stride, groups, local filters, one pixel.
-_PLANS = (
-    Plan(Window(1, 28, 28, 16, 5, padding=2), local=False),
-    Plan(Window(64, 12, 12, 64, 5, padding=2), local=False),
-    Plan(Window(64, 6, 6, 64, 3, padding=1), local=True),
-    Plan(Window(3, 224, 224, 96, 11, stride=4), local=False),
-    Plan(Window(96, 27, 27, 256, 5, padding=2, groups=2), local=False),
-    Plan(Window(9216, 1, 1, 4096, 1), local=False),
-    Plan(Window(128, 1, 1, 10, 1), local=False),
-)
+# Layers of the shipped nets: every kind of tile, stride, groups, local filters, one pixel; full
+# minibatches, and a last one whose images are no multiple of four.
+_LAYERS = {
+    "mnist-conv1-of-127": (Window(1, 28, 28, 16, 5, padding=2), False, 127),
+    "cifar10-conv2": (Window(64, 12, 12, 64, 5, padding=2), False, 128),
+    "cifar10-local3": (Window(64, 6, 6, 64, 3, padding=1), True, 128),
+    "imagenet-conv1": (Window(3, 224, 224, 96, 11, stride=4), False, 128),
+    "imagenet-conv2": (Window(96, 27, 27, 256, 5, padding=2, groups=2), False, 128),
+    "imagenet-fc6": (Window(9216, 1, 1, 4096, 1), False, 128),
+}
 
-INSTANCES: dict[str, Sequence[Constants]] = {
-    # A full minibatch, and a last one whose images are no multiple of four.
-    "convolution": [plan.constants(N) for plan in _PLANS for N in (128, 127)],
-    "pooling": [pool_constants(Pool(64, 24, 24, 3, 2))],
+INSTANCES: dict[str, Mapping[str, Constants]] = {
+    "convolution": {name: Plan(g, local).constants(N) for name, (g, local, N) in _LAYERS.items()},
+    "pooling": {"3x3": pool_constants(Pool(64, 24, 24, 3, 2))},
 }

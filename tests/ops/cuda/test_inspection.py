@@ -13,6 +13,7 @@ from convnet.ops.cuda.inspection import Compiled, Instance
 from convnet.ops.cuda.nvrtc import Resources
 from tests.ops.cuda.helpers import SOURCES
 
+TILES = {f"TILE={tile}": {"TILE": tile} for tile in (8, 16)}
 LOG = """\
 ptxas info    : 0 bytes gmem
 ptxas info    : Compiling entry function 'matmul' for 'sm_90'
@@ -43,7 +44,9 @@ needs_nvrtc = pytest.mark.skipif(bool(missing()), reason=missing())
 @pytest.fixture(autouse=True)
 def own_kernels(monkeypatch):
     monkeypatch.setattr(inspection, "find_folder", lambda name: SOURCES)
-    monkeypatch.setitem(inspection.INSTANCES, "good", [{"TILE": 8}, {"TILE": 16}])
+    for file in tuple(inspection.INSTANCES):
+        monkeypatch.delitem(inspection.INSTANCES, file)
+    monkeypatch.setitem(inspection.INSTANCES, "good", TILES)
 
 
 def test_what_the_compiler_says():
@@ -58,7 +61,7 @@ def test_instances():
     names = ["bugs", "good TILE=8", "good TILE=16", "too_large"]
     assert list(map(str, inspection.instances())) == names
     with pytest.raises(DeviceError, match=r"absent.cu: no such file of kernels"):
-        inspection.instances(table={"absent": [{}]})
+        inspection.instances(table={"absent": {"": {}}})
 
 
 def test_names_of_kernels(tmp_path):
@@ -83,7 +86,7 @@ def test_list(capsys):
 
 def test_table_of_resources(monkeypatch, capsys):
     kernels = nvrtc._resources(LOG)
-    made = Compiled(Instance("good", {"TILE": 16}), 90, b"", kernels)
+    made = Compiled(Instance("good", "TILE=16", TILES["TILE=16"]), 90, b"", kernels)
     monkeypatch.setattr(inspection, "compile_all", lambda *_: [made])
     assert cli.main(["kernels", "report"]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -94,7 +97,9 @@ def test_table_of_resources(monkeypatch, capsys):
 
 
 def test_machine_code_goes_to_files(monkeypatch, tmp_path, capsys):
-    made = Compiled(Instance("good", {"TILE": 16}), 90, b"code", nvrtc._resources(LOG))
+    made = Compiled(
+        Instance("good", "TILE=16", TILES["TILE=16"]), 90, b"code", nvrtc._resources(LOG)
+    )
     monkeypatch.setattr(inspection, "compile_all", lambda *_: [made])
     assert cli.main(["kernels", "compile", "--out", str(tmp_path / "new")]) == 0
     assert (tmp_path / "new" / "good-TILE=16-sm_90.cubin").read_bytes() == b"code"
@@ -108,7 +113,7 @@ def test_no_compiler(monkeypatch):
     with pytest.raises(
         DeviceError, match="NVRTC, NVIDIA's compiler, is not installed; pip install"
     ):
-        list(inspection.compile_all([Instance("good", {})]))
+        list(inspection.compile_all([Instance("good", "", {})]))
     nvrtc._load.cache_clear()
 
 
@@ -125,6 +130,7 @@ def test_the_tests_own_kernels_are_cuda(arch):
 
 
 @needs_nvrtc
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", inspection.ARCHITECTURES)
 def test_the_shipped_kernels_compile(arch, monkeypatch):
     monkeypatch.undo()
