@@ -18,13 +18,15 @@ from tests.docs.pages import ROOT, blocks, make_workspace
 DATA = [Shape(3, 5, 5), Shape(1)]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/kernels.md", "docs/python.md"])
 def test_python_of_a_page(page, tmp_path, monkeypatch):
     make_workspace(tmp_path)
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks(page, "python"):
         exec(compile(block, page, "exec"), names)
+    if page == "docs/kernels.md":
+        assert names["driver"].download(names["out"])[-1] == 198
     if page == "docs/python.md":
         assert 0 <= names["wrong"] <= names["cases"] == 6
         assert names["features"].shape == names["dE_dfeatures"].shape == (128, 1, 1, 6)

@@ -79,4 +79,9 @@ OPTIONS = [
         "correct it",
         train_range="1-9999999999",
     ),
+    command(
+        "kernels list --arch 90",
+        "--arch: expected architectures such as sm_80,sm_90; found '90'" + SEE,
+        "write it so",
+    ),
 ]

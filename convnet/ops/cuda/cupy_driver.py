@@ -6,7 +6,7 @@ CuPy is imported here only, when a driver is made, so that nothing else needs it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,13 @@ from typing import Any
 import numpy as np
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import (
-    LOWEST_ARCH,
-    OPT_IN_SHARED,
-    SHARED,
-    check_launch,
-    compiler_options,
-    source_file,
-)
-from convnet.resources import find_folder
+from convnet.ops.cuda.driver import compiler_options, source_file
+from convnet.ops.cuda.gpu import GpuDriver, GpuKernel, check_number, out_of_memory
 
 INSTALL = "pip install 'cudaconvnet[cuda12]' or 'cudaconvnet[cuda13]', whichever nvidia-smi names"
 
 
-class CupyDriver:
+class CupyDriver(GpuDriver):
     """One GPU; see convnet.ops.cuda.driver.Driver."""
 
     name = "cupy"
@@ -44,51 +37,29 @@ class CupyDriver:
         """
         self._cupy = _import_cupy()
         self._device = _open_device(self._cupy, device)
-        self.arch = int(self._device.compute_capability)
-        if self.arch < LOWEST_ARCH:
-            raise DeviceError(
-                f"GPU {device} has compute capability {_dotted(self.arch)}; the kernels need "
-                f"{_dotted(LOWEST_ARCH)} or higher"
-            )
-        self._sources = sources or find_folder("kernels")
-        self._modules: dict[tuple[object, ...], Any] = {}
-        self._kernels: dict[tuple[object, ...], CupyKernel] = {}
+        super().__init__(int(self._device.compute_capability), sources)
 
     def empty(self, size: int) -> Any:
         try:
             return self._cupy.empty(size, np.float32)
         except self._cupy.cuda.memory.OutOfMemoryError:
             free, _ = self._cupy.cuda.runtime.memGetInfo()
-            raise DeviceError(
-                f"out of memory on the GPU: {4 * size / 2**20:.1f} MiB needed, "
-                f"{free / 2**20:.1f} MiB free; try a smaller --mini or smaller layers"
-            ) from None
-
-    def upload(self, source: np.ndarray, target: Any) -> None:
-        if source.size != target.size:
-            raise DeviceError(f"upload: {source.shape} does not fit into {target.shape}")
-        target.reshape(-1).set(np.ascontiguousarray(source, np.float32).reshape(-1))
+            raise out_of_memory(4 * size, free) from None
 
     def download(self, source: Any) -> np.ndarray:
         host: np.ndarray = self._cupy.asnumpy(source)
         return host
 
-    def kernel(self, file: str, name: str, **constants: int | float) -> CupyKernel:
-        constants_key = tuple(sorted(constants.items()))
-        key = (file, name, *constants_key)
-        if key not in self._kernels:
-            module = self._modules.get((file, *constants_key))
-            if module is None:
-                module = self._compile(file, constants)
-                self._modules[(file, *constants_key)] = module
-            try:
-                function = module.get_function(name)
-            except self._cupy.cuda.driver.CUDADriverError as error:
-                raise DeviceError(f"kernels/{file}.cu: kernel '{name}': {error}") from None
-            self._kernels[key] = CupyKernel(self._cupy, function, name, self.arch)
-        return self._kernels[key]
+    def synchronize(self) -> None:
+        try:
+            self._device.synchronize()
+        except self._cupy.cuda.runtime.CUDARuntimeError as error:
+            raise DeviceError(f"a kernel failed on the GPU: {error}") from None
 
-    def _compile(self, file: str, constants: dict[str, int | float]) -> Any:
+    def _write(self, source: np.ndarray, target: Any) -> None:
+        target.reshape(-1).set(source)
+
+    def _compile(self, file: str, constants: Mapping[str, int | float]) -> Any:
         source = source_file(self._sources, file)
         options = tuple(compiler_options(self._sources, constants))
         # CuPy keeps what it compiled by the text of the source, without the headers.
@@ -109,36 +80,23 @@ class CupyDriver:
             ) from None
         return module
 
-    def synchronize(self) -> None:
+    def _find(self, module: Any, file: str, name: str) -> GpuKernel:
+        failure = self._cupy.cuda.driver.CUDADriverError
         try:
-            self._device.synchronize()
-        except self._cupy.cuda.runtime.CUDARuntimeError as error:
-            raise DeviceError(f"a kernel failed on the GPU: {error}") from None
+            function = module.get_function(name)
+        except failure as error:
+            raise DeviceError(f"kernels/{file}.cu: kernel '{name}': {error}") from None
 
+        def start(
+            grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int
+        ) -> None:
+            function(grid, block, tuple(args), shared_mem=shared)
 
-class CupyKernel:
-    """See convnet.ops.cuda.driver.Kernel."""
+        def allow_shared(size: int) -> None:
+            function.max_dynamic_shared_size_bytes = size
 
-    def __init__(self, cupy: Any, function: Any, name: str, arch: int) -> None:
-        self._errors = cupy.cuda.driver.CUDADriverError
-        self._function = function
-        self._name = name
-        self._static_shared = int(function.shared_size_bytes)
-        # A newer device than we know has at least what all have.
-        self._most_shared = OPT_IN_SHARED.get(arch, SHARED // 1024) * 1024
-
-    def __call__(
-        self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
-    ) -> None:
-        check_launch(self._name, grid, block, self._static_shared + shared, self._most_shared)
-        try:
-            if self._static_shared + shared > SHARED:
-                self._function.max_dynamic_shared_size_bytes = shared
-            self._function(grid, block, tuple(args), shared_mem=shared)
-        except self._errors as error:
-            raise DeviceError(
-                f"kernel '{self._name}', grid {grid}, block {block}: {error}"
-            ) from None
+        shared = int(function.shared_size_bytes)
+        return GpuKernel(name, self.arch, shared, start, allow_shared, failure)
 
 
 def _import_cupy() -> Any:
@@ -166,15 +124,10 @@ def _open_device(cupy: Any, number: int) -> Any:
         count = runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
         raise DeviceError(f"no GPU: {error}") from None
-    if not 0 <= number < count:
-        raise DeviceError(f"there is no GPU {number}; this machine has {count}, counted from 0")
+    check_number(number, count)
     device = cupy.cuda.Device(number)
     device.use()
     return device
-
-
-def _dotted(arch: int) -> str:
-    return f"{arch // 10}.{arch % 10}"
 
 
 def _version(number: int) -> str:

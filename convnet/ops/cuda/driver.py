@@ -1,7 +1,7 @@
 """What a GPU has to offer the engine: memory, copies and compiled kernels.
 
 Everything above this module sees a device only through `Driver`; the implementations are
-convnet.ops.cuda.cupy_driver and convnet.ops.cuda.emulated.
+convnet.ops.cuda.cupy_driver, pycuda_driver and emulated.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Driver(Protocol):
     reshape(...), and slices a[start:stop] of one-dimensional arrays, all of them views.
 
     Attributes:
-        name: "cupy" or "emulated".
+        name: "cupy", "pycuda" or "emulated".
         arch: compute capability times 10, such as 80.
     """
 

@@ -1,20 +1,30 @@
-"""Kernels that are right give the right numbers, in every mode and order, without findings."""
+"""Kernels that are right give the right numbers, in every mode and order, without findings.
+
+And on a GPU, where there is one.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tests.ops.cuda.helpers import make_driver, on
+from convnet.errors import DeviceError
+from convnet.ops.cuda.cupy_driver import CupyDriver
+from tests.ops.cuda.helpers import SOURCES, make_driver, on
 
 F, I = np.float32, np.int32  # noqa: E741
 MODES = ("fast", "check", "sanitize")
 SCHEDULES = ("forward", "reverse", "3")
 
 
-@pytest.fixture(params=[(m, s) for m in MODES for s in SCHEDULES], ids="-".join)
+@pytest.fixture(params=["gpu", *(f"{m} {s}" for m in MODES for s in SCHEDULES)])
 def driver(request):
-    return make_driver(*request.param)
+    if request.param != "gpu":
+        return make_driver(*request.param.split())
+    try:
+        return CupyDriver(sources=SOURCES)
+    except DeviceError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

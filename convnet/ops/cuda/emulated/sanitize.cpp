@@ -11,7 +11,7 @@
 extern "C" const char *__asan_default_options() {
     // The library is loaded late, into a program that does not use it.
     return "verify_asan_link_order=0:detect_leaks=0:halt_on_error=0:suppress_equal_pcs=0:"
-           "handle_segv=0";
+           "handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0";
 }
 namespace emulated {
 
