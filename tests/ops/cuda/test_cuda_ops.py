@@ -1,0 +1,86 @@
+"""What CudaOps adds to the kernels: checks of arrays, plans of products, sums in parts."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from convnet.errors import ShapeError
+from convnet.geometry import Window
+from convnet.neurons import NEURON_TYPES
+from convnet.ops.base import Ops
+from convnet.ops.cuda.convolution_ops import Plan, Tile
+from convnet.ops.cuda.launch import checked
+from convnet.ops.cuda.neurons import KINDS
+from tests import reference
+from tests.helpers import emulated_ops
+from tests.ops.check import apply, assert_close, numbers, uploaded
+
+
+@pytest.fixture(scope="module")
+def ops() -> Ops:
+    return emulated_ops()
+
+
+def test_arrays_of_another_size(ops: Ops) -> None:
+    acts, grad = ops.empty(6).reshape(2, 3), ops.empty(7)
+    with pytest.raises(ShapeError) as caught:
+        ops.softmax_bprop(acts, acts, grad)
+    assert str(caught.value) == (
+        "'inputs_grad' must be a float32 array of shape (2, 3); found float32 of shape (7,)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "says"),
+    [
+        (np.float64, 4, r"'x' must be a float32 array of shape \(4,\); found float64"),
+        (np.float32, 2**31, "'x' has 2147483648 numbers; a kernel works on fewer than 2147483648"),
+    ],
+)
+def test_arrays_that_no_kernel_takes(dtype: type, size: int, says: str) -> None:
+    array = SimpleNamespace(dtype=np.dtype(dtype), size=size, shape=(size,))
+    with pytest.raises(ShapeError, match=says):
+        checked("x", array, size)
+
+
+def test_kernels_know_all_neurons() -> None:
+    assert tuple(NEURON_TYPES) == KINDS
+
+
+@pytest.mark.parametrize(
+    ("g", "fprop", "dgrad", "wgrad"),
+    [
+        (Window(1, 28, 28, 16, 5, padding=2), Tile(32, 64), Tile(32, 64), Tile(64, 32)),
+        (Window(64, 12, 12, 64, 5, padding=2), Tile(64, 128), Tile(64, 128), Tile(128, 64)),
+        (Window(256, 13, 13, 384, 3, padding=1), Tile(128, 128), Tile(128, 128), Tile(128, 128)),
+        (Window(9216, 1, 1, 4096, 1), Tile(64, 64), Tile(64, 64), Tile(128, 128)),
+    ],
+)
+def test_tiles(g: Window, fprop: Tile, dgrad: Tile, wgrad: Tile) -> None:
+    plan = Plan(g, local=False)
+    assert (plan.fprop_tile, plan.dgrad_tile, plan.wgrad_tile) == (fprop, dgrad, wgrad)
+
+
+def test_a_gradient_in_parts(ops: Ops) -> None:
+    """A long sum is divided; its bits repeat, and what was held is added once."""
+    g, N = Window(2, 9, 8, 3, 3, padding=1), 64
+    rng = np.random.default_rng(1)
+    images, acts_grad = numbers(rng, *g.images_shape, N), numbers(rng, *g.acts_shape, N)
+    held = numbers(rng, *g.conv_filters_shape)
+    expected = held + reference.conv_wgrad(g, images, acts_grad, False)
+    arrays = {"images": images, "acts_grad": acts_grad, "filters_grad": held}
+    once, twice = (
+        apply(ops, "conv_wgrad", g=g, **arrays, add=True)["filters_grad"] for _ in range(2)
+    )
+    assert_close(ops, once, expected, "conv_wgrad")
+    np.testing.assert_array_equal(once, twice)
+
+
+def test_nothing_to_do(ops: Ops) -> None:
+    """Not even a launch, which CUDA would refuse."""
+    target = uploaded(ops, np.ones((2, 3)))
+    ops.copy_cases(target, 0, target, 0, 0)
+    assert ops.download(target).tolist() == [[1, 1, 1], [1, 1, 1]]
