@@ -47,6 +47,11 @@ BUGS = {
     "value_of_absent_lane": (ALL, "value of a lane that its mask leaves out", "__shfl_xor_sync"),
     "two_warp_functions": (ALL, "meets a lane of its mask in another", "__shfl_xor_sync"),
     "unaligned_vector": (BOTH, "not a multiple of", "*(float4 *)(out + 4 * i + 1)"),
+    "copy_without_wait": (CHECK, "reads what was not written before", "out[i] = line[i];"),
+    "copy_without_barrier": (CHECK, "what another thread", "out[i] = line[63 - i];"),
+    "copy_with_early_barrier": (CHECK, "what another thread", "out[i] = line[63 - i];"),
+    "copy_over_what_is_read": (CHECK, "what another thread", "(out[i] = |start_copy)"),
+    "copy_from_outside": (BOTH, "reads outside of", "start_copy(&line[i], &x[i + 1]);"),
     "overflow": (SANITIZE, "signed integer overflow", "int large"),
 }
 
@@ -124,6 +129,10 @@ def test_static_shared_memory_has_a_limit():
 def test_what_was_not_written_is_nan():
     assert np.isnan(run("unwritten_shared", "fast")).any()
     assert np.isnan(make_driver().download(make_driver().empty(5))).all()
+
+
+def test_copies_that_are_not_waited_for_leave_nan():
+    assert np.isnan(run("copy_without_wait", "fast")).all()
 
 
 def test_a_driver_goes_on_after_findings():

@@ -89,6 +89,13 @@ def test_shared_arrays_in_templates(driver, random):
     np.testing.assert_allclose(driver.download(out), expected, rtol=1e-6)
 
 
+def test_copies_that_go_on_meanwhile(driver, random):
+    x = random.standard_normal((5, 64), F)
+    out = driver.empty(5 * 64)
+    driver.kernel("good", "reverse_ahead", TILE=16)((1,), (64,), [on(driver, x), out, I(5)])
+    np.testing.assert_array_equal(driver.download(out).reshape(5, 64), x[:, ::-1])
+
+
 def test_votes_and_shuffles_within_groups(driver, random):
     x = random.standard_normal(32, F)
     out = driver.empty(32)

@@ -30,6 +30,7 @@ class Mode(StrEnum):
     SANITIZE = "sanitize"
 
 
+# -fno-strict-aliasing: nvcc, too, lets one load floats as float4 or as bits.
 # -fno-gnu-unique: libraries do not share the static variables of templates.
 # -ffp-contract=off: a*b+c is two roundings unless the kernel says fmaf, on every processor.
 _COMMON = [
@@ -37,6 +38,7 @@ _COMMON = [
     "-fPIC",
     "-g",
     "-march=native",
+    "-fno-strict-aliasing",
     "-fno-gnu-unique",
     "-ffp-contract=off",
     f"-I{HERE}",

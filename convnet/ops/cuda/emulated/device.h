@@ -81,6 +81,16 @@ template <class T> inline T from_lane(unsigned mask, T value, int source, int li
     return all[source];
 }
 
+// What cp.async does: starts a copy of SIZE = 4, 8 or 16 bytes from global to shared memory. What
+// stands there is undefined until the thread has waited with finish_copies.
+template <int SIZE> inline void start_copy(void *to, const void *from) {
+    struct alignas(SIZE) Unit { unsigned words[SIZE / 4]; };
+    Unit value = *(const Unit *)from, undefined;
+    for (unsigned &word : undefined.words) word = 0xffffffffu;
+    *(Unit *)to = undefined;
+    hold_copy(to, &value, SIZE);
+}
+
 }  // namespace emulated
 
 // A source outside the lane's group of `width` lanes means the lane itself.

@@ -233,13 +233,12 @@ class EmulatedKernel:
 
 @cache
 def _line(library: Path, offset: int) -> str:
-    """The line of a kernel that an instruction of the library comes from."""
-    # The address is that after a call. Of inlined functions the innermost comes first.
-    for line in _tool("addr2line", "-i", "-e", str(library), hex(offset - 1)):
-        path, _, number = line.split(" ")[0].rpartition(":")
-        if Path(path).parent != HERE:
-            return f"{Path(path).name}:{number}"
-    return "an unknown line"
+    """The line of a kernel that an instruction comes from; for inlined functions the calls too."""
+    # The address is that after a call.
+    found = _tool("addr2line", "-i", "-e", str(library), hex(offset - 1))
+    places = [line.split(" ")[0].rpartition(":") for line in found]
+    names = [f"{Path(path).name}:{line}" for path, _, line in places if Path(path).parent != HERE]
+    return " from ".join(names) or "an unknown line"
 
 
 def _position(number: int, sizes: _Index) -> str:

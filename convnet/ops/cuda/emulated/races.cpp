@@ -200,6 +200,16 @@ void on_atomic(void *address, int size, void *code) {
     follow((char *)address, size, true, true, true, code);
 }
 
+void on_hold(void *to, int size) {
+    char *address = (char *)to;
+    if (Zone *zone = zone_of(address))
+        for (int i = 0; i < size; i += 4) zone->words[(address + i - zone->begin) / 4].written = 0;
+}
+
+void on_copied(void *to, int size, void *code) {
+    follow((char *)to, size, true, false, true, code);
+}
+
 }  // namespace emulated
 
 // --- what g++ calls ---------------------------------------------------------------------------

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <vector>
+
 #include "fibers.h"
 #include "state.h"
 
@@ -25,6 +27,7 @@ Launch *launch;
 char *stacks;
 
 static Fiber scheduler;
+static std::vector<Copy> copies[MAX_THREADS];  // that each thread has not waited for
 static int order[MAX_THREADS];
 static int begun, fibers;
 static bool stopped;
@@ -142,6 +145,22 @@ void absent_lane() {
 
 void atomic(void *address, int size, void *code) { on_atomic(address, size, code); }
 
+void hold_copy(void *to, const void *value, int size) {
+    Copy copy{to, {}, size};
+    memcpy(copy.value, value, size);
+    copies[current - threads].push_back(copy);
+    on_hold(to, size);
+}
+
+void finish_copies() {
+    std::vector<Copy> &held = copies[current - threads];
+    for (Copy &copy : held) {
+        memcpy(copy.to, copy.value, copy.size);
+        on_copied(copy.to, copy.size, __builtin_return_address(0));
+    }
+    held.clear();
+}
+
 // Called when no thread can go on: opens the barrier if all wait at it. False: the block is over.
 static bool open_barrier() {
     Thread *waiting = nullptr, *done = nullptr, *in_warp = nullptr;
@@ -178,6 +197,7 @@ static void run_block() {
         thread.state = READY;
         thread.index = {i % x, i / x % y, i / (x * y)};
         thread.code = nullptr;
+        copies[i].clear();
     }
     make_order(order, thread_count);
     on_block();

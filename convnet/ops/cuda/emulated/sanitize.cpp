@@ -56,6 +56,8 @@ void on_block() {}
 void on_barrier() {}
 void on_exchange(Thread *, unsigned) {}
 void on_atomic(void *, int, void *) {}
+void on_hold(void *, int) {}
+void on_copied(void *, int, void *) {}
 
 }  // namespace emulated
 

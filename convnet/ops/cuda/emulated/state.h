@@ -23,6 +23,12 @@ struct Thread {
     void *all;
 };
 
+struct Copy {
+    void *to;
+    char value[16];
+    int size;
+};
+
 const long STACK = 64 * 1024;
 
 extern Launch *launch;
@@ -44,6 +50,8 @@ void on_barrier();
 void on_exchange(Thread *warp, unsigned mask);
 void on_end();
 void on_atomic(void *address, int size, void *code);
+void on_hold(void *to, int size);
+void on_copied(void *to, int size, void *code);
 #else
 inline void on_launch() {}
 inline void on_block() {}
@@ -51,6 +59,8 @@ inline void on_barrier() {}
 inline void on_exchange(Thread *, unsigned) {}
 inline void on_end() {}
 inline void on_atomic(void *, int, void *) {}
+inline void on_hold(void *, int) {}
+inline void on_copied(void *, int, void *) {}
 #endif
 
 }  // namespace emulated

@@ -1,6 +1,8 @@
 // Kernels that are wrong, one mistake each: the emulated device must find it.
 // x and out are arrays of 64 numbers where nothing else is said, blocks have 64 threads.
 
+#include "copies.cuh"
+
 #define KERNEL extern "C" __global__ void
 
 KERNEL missing_barrier(const float *x, float *out) {
@@ -164,4 +166,48 @@ KERNEL overflow(const float *x, float *out) {
     int i = threadIdx.x;
     int large = (int)x[i] + 2147483647 - 10;
     out[i] = large;
+}
+
+KERNEL copy_without_wait(const float *x, float *out) {
+    __shared__ float line[64];
+    int i = threadIdx.x;
+    start_copy(&line[i], &x[i]);
+    out[i] = line[i];
+}
+
+KERNEL copy_without_barrier(const float *x, float *out) {
+    __shared__ float line[64];
+    int i = threadIdx.x;
+    start_copy(&line[i], &x[i]);
+    finish_copies();
+    out[i] = line[63 - i];
+}
+
+// The barrier comes before the wait: the other threads' copies may be on the way.
+KERNEL copy_with_early_barrier(const float *x, float *out) {
+    __shared__ float line[64];
+    int i = threadIdx.x;
+    start_copy(&line[i], &x[i]);
+    __syncthreads();
+    finish_copies();
+    out[i] = line[63 - i];
+}
+
+// Others may still read what the second copy overwrites.
+KERNEL copy_over_what_is_read(const float *x, float *out) {
+    __shared__ float line[64];
+    int i = threadIdx.x;
+    start_copy(&line[i], &x[i]);
+    finish_copies();
+    __syncthreads();
+    out[i] = line[63 - i];
+    start_copy(&line[i], &x[63 - i]);
+}
+
+KERNEL copy_from_outside(const float *x, float *out) {
+    __shared__ float line[64];
+    int i = threadIdx.x;
+    start_copy(&line[i], &x[i + 1]);
+    finish_copies();
+    out[i] = line[i];
 }

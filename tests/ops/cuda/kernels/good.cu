@@ -1,5 +1,7 @@
 // Kernels that are right: the emulated device must run them and find nothing.
 
+#include "copies.cuh"
+
 __constant__ float WEIGHTS[4] = {1.0f, 2.0f, 3.0f, 4.0f};
 
 template <class T> __device__ T square(T x) { return x * x; }
@@ -88,6 +90,19 @@ extern "C" __global__ void neighbours(const float *x, float *out) {
     float sum = sum_of_neighbours<32>(x[threadIdx.x]);
     if (threadIdx.x < 16) sum *= 2.0f;
     out[threadIdx.x] = sum + __CUDA_ARCH__ / 10;
+}
+
+// Turns around each 64 numbers; the next ones are on the way meanwhile.
+extern "C" __global__ void reverse_ahead(const float *x, float *out, int rounds) {
+    __shared__ float lines[2][64];
+    int i = threadIdx.x;
+    start_copy(&lines[0][i], &x[i]);
+    for (int round = 0; round < rounds; round++) {
+        finish_copies();
+        __syncthreads();
+        if (round + 1 < rounds) start_copy(&lines[(round + 1) % 2][i], &x[64 * (round + 1) + i]);
+        out[64 * round + i] = lines[round % 2][63 - i];
+    }
 }
 
 // The votes of the lanes, and lanes that talk within groups of 8.
