@@ -28,7 +28,14 @@ using Panel = float (*)[SIDE + QUAD];
 template <int ROWS, int COLUMNS>
 constexpr int TILE_THREADS = ROWS * COLUMNS / 64 > 64 ? ROWS * COLUMNS / 64 : 64;
 
-#if defined(CONVNET_EMULATED) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800)
+// Copies that go on while the thread does.
+#if defined(CONVNET_EMULATED)
+template <int SPAN>
+__device__ inline void start_copy(float* target, const float* source) {
+    emulated::start_copy<4 * SPAN>(target, source);
+}
+__device__ inline void finish_copies() { emulated::finish_copies(); }
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 template <int SPAN>
 __device__ inline void start_copy(float* target, const float* source) {
     for (int i = 0; i < SPAN; ++i) target[i] = source[i];

@@ -15,17 +15,19 @@ from convnet.train.gradcheck import check_gradients
 
 LAYERS = Path(__file__).parents[1] / "layers"
 
-# Name, input shape, weights and biases; all but those of mnist-quick are cuda-convnet's.
+# Name, input shape, weights and biases; those of CIFAR-10 and ImageNet nets are cuda-convnet's.
 NETS = [
     ("mnist-quick", (1, 28, 28), 215_370),
     ("cifar10-80sec", (3, 32, 32), 145_578),
     ("cifar10-18pct", (3, 32, 32), 89_578),
     ("cifar10-13pct", (3, 24, 24), 1_116_490),
     ("cifar10-11pct", (3, 24, 24), 2_112_970),
+    ("tiny-imagenet", (3, 56, 56), 1_663_316),
     ("imagenet-1gpu", (3, 224, 224), 61_100_840),
     ("imagenet-2gpu-data", (3, 224, 224), 61_100_840),
     ("imagenet-2gpu-model", (3, 224, 224), 60_965_224),
     ("imagenet-4gpu-data", (3, 224, 224), 61_100_840),
+    ("imagenet-4gpu-data-model", (3, 224, 224), 61_100_840),
 ]
 SMALL = [net for net in NETS if net[2] < 10**7]
 LARGE = [net for net in NETS if net not in SMALL]
@@ -54,7 +56,7 @@ def test_number_of_parameters(name: str, shape: tuple[int, int, int], parameters
 @pytest.mark.parametrize(("name", "shape", "parameters"), LARGE)
 def test_one_step_of_a_large_net(name: str, shape: tuple[int, int, int], parameters: int) -> None:
     """On random data, in less memory than 24 GiB."""
-    devices = 4 if "4gpu" in name else 2 if "2gpu-data" in name else 1
+    devices = max(layer.replicas for layer in graph(name, shape).values())
     net = Net(graph(name, shape), make_ops("cpu"), batch_size=4 * devices)
     before = net.state()
     images = np.random.default_rng(0).random((int(np.prod(shape)), net.batch_size), np.float32)

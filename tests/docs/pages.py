@@ -37,6 +37,10 @@ def make_workspace(folder: Path) -> None:
     for part in ("train", "val"):
         picture_tree(folder / "tiny-imagenet" / part)
     write_old_run(folder / "old-run")
+    for kind in ("layers", "params"):
+        name = "layers-cifar10-80sec" if kind == "layers" else "layer-params-cifar10-80sec"
+        text = (ROOT / "layers" / f"{name}.cfg").read_text()
+        (folder / f"old-{kind}.cfg").write_text(text.replace("[conv1]", "[conv1]\nscale = 2"))
 
 
 def write_old_run(folder: Path) -> None:
