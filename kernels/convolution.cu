@@ -45,6 +45,8 @@ struct Block {
 
 struct Fprop {
     using Tile = Block<FPROP_ROWS, FPROP_COLUMNS>;
+    using A = Lines<Tile::ROWS, FILTERS_SPAN>;
+    using B = Lines<Tile::COLUMNS, IMAGES_SPAN>;
     static constexpr int SPAN = IMAGES_SPAN;
 
     const float *images, *filters, *biases;
@@ -61,7 +63,7 @@ struct Fprop {
     __device__ void locate() {
         pixel = LOCAL ? block.part : 0;
         columns = LOCAL ? N : OUT_PIXELS * N;
-        const int column = block.column + own_place<Tile::COLUMNS, SPAN>();
+        const int column = block.column + B::own_place();
         const int seen = pixel + column / N;
         loads = column < columns;
         top = seen / OUT_WIDTH * STRIDE - PADDING;
@@ -69,14 +71,14 @@ struct Fprop {
         offset = block.group * GROUP_CHANNELS * PIXELS * N + column % N;
     }
 
-    __device__ void load(int step, Panel<Tile::ROWS> a, Panel<Tile::COLUMNS> b) const {
+    __device__ void load(int step, A& a, B& b) const {
         const int first = (LOCAL ? pixel * TAPS * FILTERS : 0) + block.group * GROUP_FILTERS;
-        load_lines<Tile::ROWS, FILTERS_SPAN, Tile::THREADS>(a, [&](int k, int place) -> const float* {
+        a.load<Tile::THREADS>([&](int k, int place) -> const float* {
             const int tap = step * DEPTH + k, filter = block.row + place;
             if (tap >= TAPS || filter >= GROUP_FILTERS) return nullptr;
             return filters + first + tap * FILTERS + filter;
         });
-        load_lines<Tile::COLUMNS, SPAN, Tile::THREADS>(b, [&](int k, int) -> const float* {
+        b.load<Tile::THREADS>([&](int k, int) -> const float* {
             const int tap = step * DEPTH + k;
             const int channel = tap / (K * K), h = top + tap / K % K, w = left + tap % K;
             if (!loads || tap >= TAPS || !inside(h, HEIGHT) || !inside(w, WIDTH)) return nullptr;
@@ -92,11 +94,13 @@ struct Fprop {
 
     __device__ void finish(float* place, int row, int column, float* sums) const {
         const int filter = block.group * GROUP_FILTERS + block.row + row;
-        const int output = filter * OUT_PIXELS + pixel + (block.column + column) / N;
+        float bias = 0;  // the columns that are stored at once are of one pixel
+        if (bias_kind == 1) bias = biases[filter];
+        if (bias_kind == 2) bias = biases[filter * OUT_PIXELS + pixel + (block.column + column) / N];
         if (add) add_held<SPAN>(place, sums);
         for (int i = 0; i < SPAN; ++i) {
-            if (bias_kind) sums[i] += biases[bias_kind == 1 ? filter : output];
-            sums[i] = sums[i] < low ? low : sums[i] > high ? high : sums[i];
+            const float x = sums[i] + bias;
+            sums[i] = x < low ? low : x > high ? high : x;
         }
         write<SPAN>(place, sums);
     }
@@ -119,6 +123,8 @@ extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS)
 // b + j * STRIDE. If LOCAL, each pixel is worked on alone.
 struct Dgrad {
     using Tile = Block<DGRAD_ROWS, DGRAD_COLUMNS>;
+    using A = Columns<Tile::ROWS, FILTERS_SPAN>;
+    using B = Lines<Tile::COLUMNS, IMAGES_SPAN>;
     static constexpr int SPAN = IMAGES_SPAN;
     static constexpr int CHUNKS = (GROUP_FILTERS + DEPTH - 1) / DEPTH;  // steps per tap
 
@@ -149,7 +155,7 @@ struct Dgrad {
         first_x = (first_w + PADDING) % STRIDE;
         taps_y = (K - first_y + STRIDE - 1) / STRIDE;
         taps_x = (K - first_x + STRIDE - 1) / STRIDE;
-        const int column = block.column + own_place<Tile::COLUMNS, SPAN>();
+        const int column = block.column + B::own_place();
         loads = column < columns;
         const int seen = LOCAL ? 0 : column / N;  // pixel of the class
         image = column % N;
@@ -159,7 +165,7 @@ struct Dgrad {
 
     __device__ int steps() const { return taps_y > 0 && taps_x > 0 ? taps_y * taps_x * CHUNKS : 0; }
 
-    __device__ void load(int step, Panel<Tile::ROWS> a, Panel<Tile::COLUMNS> b) const {
+    __device__ void load(int step, A& a, B& b) const {
         const int chunk = step % CHUNKS * DEPTH, i = step / CHUNKS / taps_x;
         const int j = step / CHUNKS % taps_x;
         const int tap = (first_y + i * STRIDE) * K + first_x + j * STRIDE;
@@ -168,13 +174,13 @@ struct Dgrad {
         const int output = (p - i) * OUT_WIDTH + q - j;
         const float* const taps = filters + (LOCAL && exists ? output * TAPS * FILTERS : 0) +
                                   tap * FILTERS + block.group * GROUP_FILTERS;
-        load_transposed<Tile::ROWS, Tile::THREADS>(a, [&](int k, int place) -> const float* {
+        a.load<Tile::THREADS>([&](int k, int place) -> const float* {
             const int channel = block.row + place, filter = chunk + k;
             if (channel >= GROUP_CHANNELS || filter >= GROUP_FILTERS) return nullptr;
             if (LOCAL && !exists) return nullptr;
             return taps + channel * K * K * FILTERS + filter;
         });
-        load_lines<Tile::COLUMNS, SPAN, Tile::THREADS>(b, [&](int k, int) -> const float* {
+        b.load<Tile::THREADS>([&](int k, int) -> const float* {
             if (!loads || !exists || chunk + k >= GROUP_FILTERS) return nullptr;
             const int filter = block.group * GROUP_FILTERS + chunk + k;
             return acts_grad + (filter * OUT_PIXELS + output) * N + image;
@@ -209,7 +215,9 @@ extern "C" __global__ void __launch_bounds__(Dgrad::Tile::THREADS)
 // one part would leave most of the device without work.
 struct Wgrad {
     using Tile = Block<WGRAD_ROWS, WGRAD_COLUMNS>;
-    static constexpr int SPAN = FILTERS_SPAN;
+    using A = Columns<Tile::ROWS, IMAGES_SPAN>;
+    using B = Columns<Tile::COLUMNS, IMAGES_SPAN>;
+    static constexpr int SPAN = 1;
 
     const float *images, *acts_grad;
     float* filters_grad;
@@ -219,19 +227,19 @@ struct Wgrad {
 
     __device__ int steps_per_pixel() const { return (N + DEPTH - 1) / DEPTH; }
 
-    __device__ void load(int step, Panel<Tile::ROWS> a, Panel<Tile::COLUMNS> b) const {
+    __device__ void load(int step, A& a, B& b) const {
         const int pixel = step / steps_per_pixel();
         const int first_image = step % steps_per_pixel() * DEPTH;
         const int top = pixel / OUT_WIDTH * STRIDE - PADDING;
         const int left = pixel % OUT_WIDTH * STRIDE - PADDING;
-        load_transposed<Tile::ROWS, Tile::THREADS>(a, [&](int k, int place) -> const float* {
+        a.load<Tile::THREADS>([&](int k, int place) -> const float* {
             const int tap = block.row + place, n = first_image + k;
             const int h = top + tap / K % K, w = left + tap % K;
             if (tap >= TAPS || n >= N || !inside(h, HEIGHT) || !inside(w, WIDTH)) return nullptr;
             const int channel = block.group * GROUP_CHANNELS + tap / (K * K);
             return images + ((channel * HEIGHT + h) * WIDTH + w) * N + n;
         });
-        load_transposed<Tile::COLUMNS, Tile::THREADS>(b, [&](int k, int place) -> const float* {
+        b.load<Tile::THREADS>([&](int k, int place) -> const float* {
             const int filter = block.column + place, n = first_image + k;
             if (filter >= GROUP_FILTERS || n >= N) return nullptr;
             return acts_grad + ((block.group * GROUP_FILTERS + filter) * OUT_PIXELS + pixel) * N + n;

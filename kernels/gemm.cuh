@@ -1,28 +1,24 @@
 // The matrix product behind every convolution and fully-connected layer.
 //
 // A block computes a tile of ROWS x COLUMNS sums over k of a(k, row) * b(k, column). It goes
-// through k in steps of DEPTH. Two panels of each factor lie in shared memory: while the sums take
-// one, the next is copied from global memory (cp.async). Each thread holds a quad of 4 columns
-// twice, half a tile apart, and quads of rows likewise, so that a panel is read 16 bytes at a time.
+// through k in steps of DEPTH. Of each factor two panels lie in shared memory: while the sums take
+// one, the next is copied from global memory (cp.async).
 //
 // What a and b are, and where sums go, says a `Problem`:
 //   Tile                   its ROWS, COLUMNS and THREADS
-//   load(step, a, b)       starts copies of the panels of a step
+//   A, B                   the panels of the factors
+//   load(step, a, b)       starts the copies of a step
 //   place(row, column)     where a sum belongs; null outside of the result
 //   SPAN                   how many (1 or 4) consecutive columns are stored at once
 //   finish(place, row, column, sums)   stores SPAN sums
-// Sources: the register tiling is that of Volkov and Demmel, "Benchmarking GPUs to tune dense
-// linear algebra", SC 2008; implicit GEMM is that of Chetlur et al., "cuDNN: Efficient primitives
-// for deep learning", 2014.
+// Sources: sums in registers are due to Volkov and Demmel, "Benchmarking GPUs to tune dense linear
+// algebra", SC 2008; implicit GEMM is that of Chetlur et al., "cuDNN: Efficient primitives for deep
+// learning", 2014.
 
 #pragma once
 
 constexpr int DEPTH = 16;
 constexpr int QUAD = 4;
-
-// Panels have 4 numbers more a line, so that transposed copies go to different banks.
-template <int SIDE>
-using Panel = float (*)[SIDE + QUAD];
 
 // Threads of a block with this tile. The host computes the same.
 template <int ROWS, int COLUMNS>
@@ -61,32 +57,6 @@ __device__ inline void copy_or_clear(float* target, const float* source) {
     }
 }
 
-// The place in a panel's side that this thread loads with load_lines.
-template <int SIDE, int SPAN>
-__device__ inline int own_place() {
-    return threadIdx.x % (SIDE / SPAN) * SPAN;
-}
-
-// Copies a panel from memory that is contiguous along its side: source(k, own_place).
-template <int SIDE, int SPAN, int THREADS, class Source>
-__device__ inline void load_lines(Panel<SIDE> panel, Source source) {
-    constexpr int LINE = SIDE / SPAN;
-    static_assert(THREADS % LINE == 0, "a thread must always have the same place");
-    const int place = own_place<SIDE, SPAN>();
-#pragma unroll
-    for (int k = threadIdx.x / LINE; k < DEPTH; k += THREADS / LINE)
-        copy_or_clear<SPAN>(&panel[k][place], source(k, place));
-}
-
-// Copies a panel from memory that is contiguous along k, transposing it: source(k, place).
-template <int SIDE, int THREADS, class Source>
-__device__ inline void load_transposed(Panel<SIDE> panel, Source source) {
-    const int k = threadIdx.x % DEPTH;
-#pragma unroll
-    for (int place = threadIdx.x / DEPTH; place < SIDE; place += THREADS / DEPTH)
-        copy_or_clear<1>(&panel[k][place], source(k, place));
-}
-
 // Reads or writes 1 or 4 numbers.
 template <int SPAN>
 __device__ inline void read(const float* source, float* numbers) {
@@ -116,22 +86,84 @@ __device__ inline void add_held(const float* source, float* numbers) {
     for (int i = 0; i < SPAN; ++i) numbers[i] += held[i];
 }
 
+// DEPTH x SIDE numbers of a factor, copied SPAN at once. There are two kinds, as the copies need
+// memory that is contiguous. Both are read 16 bytes at a time, and padded so that the threads of a
+// warp meet different banks. `place` says which rows (or columns) of a tile a thread works on.
+
+// For memory that is contiguous along the side.
+template <int SIDE_, int SPAN>
+struct Lines {
+    static constexpr int SIDE = SIDE_;
+    float numbers[DEPTH][SIDE + QUAD];
+
+    // Quads, so many threads apart.
+    __device__ static int place(int thread, int threads, int i) {
+        return (thread + i / QUAD * threads) * QUAD + i % QUAD;
+    }
+
+    // The only place that this thread loads.
+    __device__ static int own_place() { return threadIdx.x % (SIDE / SPAN) * SPAN; }
+
+    // From source(k, own_place).
+    template <int THREADS, class Source>
+    __device__ void load(Source source) {
+        constexpr int LINE = SIDE / SPAN;
+        static_assert(THREADS % LINE == 0, "a thread must always have the same place");
+#pragma unroll
+        for (int k = threadIdx.x / LINE; k < DEPTH; k += THREADS / LINE)
+            copy_or_clear<SPAN>(&numbers[k][own_place()], source(k, own_place()));
+    }
+
+    // The numbers of COUNT places at k .. k + 3.
+    template <int COUNT>
+    __device__ void fetch(int k, int thread, int threads, float (&fetched)[QUAD][COUNT]) const {
+        for (int j = 0; j < QUAD; ++j)
+            for (int i = 0; i < COUNT; i += QUAD)
+                read<QUAD>(&numbers[k + j][place(thread, threads, i)], &fetched[j][i]);
+    }
+};
+
+// For memory that is contiguous along k.
+template <int SIDE_, int SPAN>
+struct Columns {
+    static constexpr int SIDE = SIDE_;
+    float numbers[SIDE][DEPTH + QUAD];
+
+    __device__ static int place(int thread, int threads, int i) { return thread + i * threads; }
+
+    // From source(k, place).
+    template <int THREADS, class Source>
+    __device__ void load(Source source) {
+        const int k = threadIdx.x % (DEPTH / SPAN) * SPAN;
+#pragma unroll
+        for (int p = threadIdx.x / (DEPTH / SPAN); p < SIDE; p += THREADS / (DEPTH / SPAN))
+            copy_or_clear<SPAN>(&numbers[p][k], source(k, p));
+    }
+
+    template <int COUNT>
+    __device__ void fetch(int k, int thread, int threads, float (&fetched)[QUAD][COUNT]) const {
+        for (int i = 0; i < COUNT; ++i) {
+            float quad[QUAD];
+            read<QUAD>(&numbers[place(thread, threads, i)][k], quad);
+            for (int j = 0; j < QUAD; ++j) fetched[j][i] = quad[j];
+        }
+    }
+};
+
 // Sums over the steps first .. last - 1.
 template <class Problem>
 __device__ inline void multiply(const Problem& problem, int first, int last) {
-    constexpr int ROWS = Problem::Tile::ROWS, COLUMNS = Problem::Tile::COLUMNS;
-    constexpr int THREADS = Problem::Tile::THREADS;
-    constexpr int ACROSS = COLUMNS / (2 * QUAD), DOWN = THREADS / ACROSS;
-    constexpr int THREAD_ROWS = ROWS / DOWN;  // rows of a thread
-    static_assert(THREAD_ROWS % QUAD == 0, "a thread must have whole quads of rows");
-    __shared__ __align__(16) float a[2][DEPTH][ROWS + QUAD];
-    __shared__ __align__(16) float b[2][DEPTH][COLUMNS + QUAD];
+    using A = typename Problem::A;
+    using B = typename Problem::B;
+    constexpr int SPAN = Problem::SPAN, WIDE = 2 * QUAD;       // columns of a thread
+    constexpr int ACROSS = B::SIDE / WIDE, DOWN = Problem::Tile::THREADS / ACROSS;
+    constexpr int HIGH = A::SIDE / DOWN;                       // rows of a thread
+    static_assert(HIGH % QUAD == 0, "a thread must have whole quads of rows");
+    const int x = threadIdx.x % ACROSS, y = threadIdx.x / ACROSS;
+    __shared__ __align__(16) A a[2];
+    __shared__ __align__(16) B b[2];
 
-    // Quad i of this thread begins here.
-    const auto row = [](int i) { return threadIdx.x / ACROSS * QUAD + i * DOWN * QUAD; };
-    const auto column = [](int i) { return threadIdx.x % ACROSS * QUAD + i * COLUMNS / 2; };
-
-    float sums[THREAD_ROWS][2 * QUAD] = {};
+    float sums[HIGH][WIDE] = {};
     if (first < last) problem.load(first, a[0], b[0]);
     for (int step = first; step < last; ++step) {
         const int stage = (step - first) % 2;
@@ -139,25 +171,25 @@ __device__ inline void multiply(const Problem& problem, int first, int last) {
         __syncthreads();  // the panels are whole, and nobody reads the other ones any more
         if (step + 1 < last) problem.load(step + 1, a[1 - stage], b[1 - stage]);
 #pragma unroll
-        for (int k = 0; k < DEPTH; ++k) {
-            float down[THREAD_ROWS], across[2 * QUAD];
-            for (int i = 0; i < THREAD_ROWS / QUAD; ++i)
-                read<QUAD>(&a[stage][k][row(i)], &down[i * QUAD]);
-            for (int i = 0; i < 2; ++i) read<QUAD>(&b[stage][k][column(i)], &across[i * QUAD]);
+        for (int k = 0; k < DEPTH; k += QUAD) {
+            float down[QUAD][HIGH], across[QUAD][WIDE];
+            a[stage].fetch(k, y, DOWN, down);
+            b[stage].fetch(k, x, ACROSS, across);
 #pragma unroll
-            for (int i = 0; i < THREAD_ROWS; ++i)
+            for (int term = 0; term < QUAD; ++term)
 #pragma unroll
-                for (int j = 0; j < 2 * QUAD; ++j) sums[i][j] += down[i] * across[j];
+                for (int i = 0; i < HIGH; ++i)
+#pragma unroll
+                    for (int j = 0; j < WIDE; ++j) sums[i][j] += down[term][i] * across[term][j];
         }
     }
 
-    constexpr int SPAN = Problem::SPAN;
 #pragma unroll
-    for (int j = 0; j < 2 * QUAD; j += SPAN)
+    for (int j = 0; j < WIDE; j += SPAN)
 #pragma unroll
-        for (int i = 0; i < THREAD_ROWS; ++i) {
-            const int r = row(i / QUAD) + i % QUAD, c = column(j / QUAD) + j % QUAD;
-            float* place = problem.place(r, c);
-            if (place) problem.finish(place, r, c, &sums[i][j]);
+        for (int i = 0; i < HIGH; ++i) {
+            const int row = A::place(y, DOWN, i), column = B::place(x, ACROSS, j);
+            float* const place = problem.place(row, column);
+            if (place) problem.finish(place, row, column, &sums[i][j]);
         }
 }
