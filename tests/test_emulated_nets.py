@@ -18,7 +18,7 @@ from convnet.plan import Clock
 from tests.helpers import emulated_ops
 
 LAYERS = Path(__file__).parents[1] / "layers"
-STEPS, BATCH_SIZE, LAST = 10, 8, 5
+STEPS, BATCH_SIZE, LAST = 10, 8, 4
 CLASSES = 10
 
 
