@@ -57,7 +57,12 @@ def test_wheel_has_all_modules_and_data_and_nothing_beside_them(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     info = f"cudaconvnet-{__version__}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"convnet", "data_providers", info}
-    modules = [p for top in ("convnet", "data_providers") for p in (ROOT / top).rglob("*.py")]
+    modules = [
+        path
+        for top in ("convnet", "data_providers")
+        for pattern in ("*.py", "*.cpp", "*.h")
+        for path in (ROOT / top).rglob(pattern)
+    ]
     assert {str(path.relative_to(ROOT)) for path in modules} <= names
     assert {"convnet/py.typed", "data_providers/py.typed"} <= names
     for folder in ("kernels", "layers"):

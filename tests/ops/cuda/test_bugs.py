@@ -121,6 +121,13 @@ def test_findings_in_dynamic_shared_memory():
         run("dynamic_shared_too_small", "check")
 
 
+def test_dynamic_shared_memory_that_was_forgotten():
+    driver = make_driver("check")
+    args = [on(driver, np.ones(128)), driver.empty(2), np.int32(64)]
+    with pytest.raises(DeviceError, match="writes outside of dynamic shared memory, byte 0"):
+        driver.kernel("good", "row_sums", TILE=16)((2,), (128,), args)
+
+
 def test_static_shared_memory_has_a_limit():
     with pytest.raises(DeviceError, match=r"51200 bytes of static shared memory; more than 49152"):
         run("too_much_static_shared", "fast", file="too_large")

@@ -36,7 +36,7 @@ class Mode(StrEnum):
 _COMMON = [
     "-std=c++17",
     "-fPIC",
-    "-g",
+    "-g1",
     "-march=native",
     "-fno-strict-aliasing",
     "-fno-gnu-unique",
@@ -44,7 +44,7 @@ _COMMON = [
     f"-I{HERE}",
 ]
 _KERNEL_OPTIONS = {
-    Mode.FAST: ["-O3"],
+    Mode.FAST: ["-O2"],
     # Every load and store calls races.cpp; the loops must not become calls of memset.
     Mode.CHECK: ["-O1", "-fsanitize=thread", "-fno-tree-loop-distribute-patterns"],
     # Sizes of objects are what AddressSanitizer looks at.

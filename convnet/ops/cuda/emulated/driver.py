@@ -54,6 +54,7 @@ class EmulatedDriver:
         self.arch = arch
         self._schedule = Schedule.parse(schedule)
         self._sources = sources or find_folder("kernels")
+        self._libraries: dict[tuple[object, ...], tuple[Path, list[str]]] = {}
         self._kernels: dict[tuple[object, ...], EmulatedKernel] = {}
 
     def empty(self, size: int) -> DeviceArray:
@@ -68,10 +69,14 @@ class EmulatedDriver:
         return source.data.copy()
 
     def kernel(self, file: str, name: str, **constants: int | float) -> EmulatedKernel:
-        key = (file, name, *sorted(constants.items()))
+        library_key = (file, *sorted(constants.items()))
+        key = (name, *library_key)
         if key not in self._kernels:
             source = source_file(self._sources, file)
-            library, names = build(source, definitions(constants), self.arch, self.mode)
+            if library_key not in self._libraries:
+                given = definitions(constants)
+                self._libraries[library_key] = build(source, given, self.arch, self.mode)
+            library, names = self._libraries[library_key]
             if name not in names:
                 raise DeviceError(f"{source}: kernel '{name}' is not among {', '.join(names)}")
             self._kernels[key] = EmulatedKernel(library, name, self._schedule, self.arch)

@@ -20,7 +20,7 @@ from convnet.ops.cuda.emulated.arrays import DeviceArray, address_of
 
 HERE = Path(__file__).parent
 MAX_FINDINGS = 16
-_STATIC, _DYNAMIC = -2, -3  # what Finding.array says besides numbers of arrays
+_STATIC, _DYNAMIC = -2, -3  # shared memory, in place of the number of an array
 _SYMBOL = re.compile(r"(?P<address>\w+) (?P<size>\w+) \w (?P<name>.+)")
 
 

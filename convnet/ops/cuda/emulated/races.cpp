@@ -34,8 +34,6 @@ struct Zone {
     std::vector<Word> words;
 };
 
-const int STATIC = -2, DYNAMIC = -3;
-
 bool running;
 std::vector<Zone> zones;
 uint32_t now, opened;                  // opened: when the last barrier was
@@ -67,6 +65,11 @@ Zone *zone_of(char *address) {
 
 void find_outside(char *address, bool write, void *code) {
     Finding *finding = find(write ? "writes outside of" : "reads outside of", code);
+    if (finding && inside({dynamic_shared, dynamic_shared + MAX_SHARED}, address)) {
+        finding->array = DYNAMIC_SHARED;
+        finding->offset = address - dynamic_shared;
+        stop();
+    }
     long nearest = -1;
     for (Zone &zone : zones) {
         long distance = address < zone.begin ? zone.begin - address : address - zone.end + 1;
@@ -155,8 +158,8 @@ void follow(char *address, int size, bool write, bool atomic, bool aligned, void
 
 void on_launch() {
     zones.clear();
-    add_zone(launch->statics, STATIC);
-    add_zone({dynamic_shared, dynamic_shared + launch->shared}, DYNAMIC);
+    add_zone(launch->statics, STATIC_SHARED);
+    add_zone({dynamic_shared, dynamic_shared + launch->shared}, DYNAMIC_SHARED);
     // Views of the same memory, such as an operation in place, share their words.
     std::vector<std::pair<Range, int>> views;
     for (int i = 0; i < launch->arrays; i++) views.push_back({launch->views[i], i});

@@ -41,7 +41,7 @@ Finding *find(const char *what, void *code) {
             return nullptr;
     Finding &finding = launch->finding[launch->findings++];
     unsigned thread = (unsigned)(current - threads);
-    finding = Finding{what, current_block, thread, current_block, thread, address, 0, -1, 0};
+    finding = Finding{what, current_block, thread, current_block, thread, address, 0, NONE, 0};
     return &finding;
 }
 

@@ -21,10 +21,11 @@ struct Finding {
     const char *what;
     unsigned block, thread, other_block, other_thread;
     unsigned long code, other_code;  // addresses of instructions
-    int array;  // which of the launch's arrays an address is about; or one of
-                // NONE, STATIC and DYNAMIC shared memory
-    long offset;                     // bytes into it
+    int array;                       // which of the launch's arrays it is about, or a Memory
+    long offset;                     // bytes into that
 };
+
+enum Memory { NONE = -1, STATIC_SHARED = -2, DYNAMIC_SHARED = -3 };
 
 const int MAX_FINDINGS = 16;
 
@@ -33,14 +34,14 @@ struct Launch {
     char *arguments;                // 8 bytes for each
     int parameters;                 // how many
     Index grid, block;
-    long shared;       // bytes of dynamic shared memory
-    int schedule;      // order of blocks and threads: FORWARD, REVERSE, RANDOM
-    unsigned seed;     // of a random order
-    int arrays;        // arguments that are arrays:
-    Range *views;      // what of it the kernel may use
-    Range *memory;     // all of the memory that was allocated for it
-    Range statics;     // the library's static shared memory
-    Range image;       // the library's data, constants among them
+    long shared;                    // bytes of dynamic shared memory
+    int schedule;                   // order of blocks and threads, a Schedule
+    unsigned seed;                  // of a random order
+    int arrays;                     // arguments that are arrays; of each
+    Range *views;                   //   what the kernel may use
+    Range *memory;                  //   all that was allocated for it and its neighbours
+    Range statics;                  // the library's static shared memory
+    Range image;                    // all that the library loads, its constants too
     int findings;
     Finding finding[MAX_FINDINGS];
 };
