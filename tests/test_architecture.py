@@ -39,10 +39,11 @@ MAY_IMPORT = {
     "__init__": "api errors net plan version",
     "transform": "config errors graph layer_types",
     "report": "errors geometry graph layer_types options data_providers",
+    "profile": "layer_types net ops plan",
     "train": "api checkpoint config errors graph layer_types net options plan report resources "
     "transform data_providers",
     "show": "api checkpoint errors layer_types net options report train",
-    "cli": "api errors options report show train data_providers",
+    "cli": "api errors graph layer_types net options profile report show train data_providers",
     "__main__": "cli",
 }
 
