@@ -21,6 +21,7 @@ intrinsic: Any = extending.intrinsic  # numba's own type hints deny that calls l
 # AVX-512; the vectors of a tile are used by all its rows, and the numbers by all its columns.
 ROWS = 8 if AVX512 else 4
 FPROP_COLUMNS = 3
+FC_COLUMNS = 2
 WGRAD_COLUMNS = 2
 
 _INT32, _INDEX, _BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8)
@@ -127,6 +128,11 @@ def _tile(panel_count: int, source_count: int, vector_panel: bool) -> Any:
 fprop_tile = _tile(ROWS, FPROP_COLUMNS, vector_panel=False)
 # Sums of weight gradients, a vector of filters (panel) per tap (source).
 wgrad_tile = _tile(WGRAD_COLUMNS, ROWS, vector_panel=True)
+# The same for fc and local layers, where few vectors of images leave more columns unused.
+fc_tile = _tile(ROWS, FC_COLUMNS, vector_panel=False)
+# Plain sums, four vectors of them: the panel holds ones.
+SUM_COLUMNS = 4
+sum_tile = _tile(1, SUM_COLUMNS, vector_panel=False)
 
 
 @intrinsic

@@ -68,7 +68,7 @@ _grads_to_points_3, _grads_to_points_5 = matrix_transform(_A3), matrix_transform
 GAP = LANES  # floats between the points of a tile: else all would share one set of the cache
 BLOCK_FLOATS = 1 << 18  # transformed tiles of a block: 1 MiB
 TRANSFORM = 25  # multiplications of vectors that last as long as a channel's part in one point
-WGRAD_FLOATS = 1 << 21  # the same in the weight gradient, for all threads: 8 MiB
+WGRAD_FLOATS = 1 << 22  # the same in the weight gradient, for all threads: 16 MiB
 
 
 class _Tiling(NamedTuple):
