@@ -12,7 +12,7 @@ help:
 	@echo "make test       ruff, mypy and the tests"
 	@echo "make lint       ruff and mypy alone"
 	@echo "make test-slow  the longer tests; they also build and install the wheel"
-	@echo "make bench      compare a training step with PyTorch, which it installs"
+	@echo "make bench      compare steps of several nets with PyTorch, which it installs"
 	@echo "make clean      remove the environment and all that was built; data/ and runs/ stay"
 	@echo "Another Python, 3.11 or newer: make PYTHON=/path/to/python3 TARGET"
 
@@ -38,7 +38,7 @@ test-slow: $(VENV)/.has-dev
 	$(PY) -m pytest -m slow
 
 bench: $(VENV)/.has-bench
-	$(PY) tests/benchmarks/bench_quick.py
+	$(PY) -m tests.benchmarks.bench
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

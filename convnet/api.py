@@ -85,6 +85,17 @@ def choose_backend(gpu: Sequence[int]) -> tuple[str, str]:
     return backend, ""
 
 
+def set_threads(count: int) -> None:
+    """The number of threads that the CPU backend computes with from now on; results are the same.
+
+    Raises:
+        OptionError: less than one, or more than there are cores.
+    """
+    from convnet.ops.cpu.jit import set_threads  # imports numba
+
+    set_threads(count)
+
+
 def read_graph(
     layer_def: LayerFile,
     layer_params: LayerFile | None,

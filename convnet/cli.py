@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from convnet import report
 from convnet.errors import ConvnetError, Problems
+from convnet.graph import Graph
 from convnet.options import (
     checked,
     make_parser,
@@ -65,9 +67,40 @@ def run(arguments: Sequence[str]) -> int:
 
 def check(arguments: Sequence[str]) -> int:
     """Prints the layer table of a pair of layer files, or what is wrong with them."""
-    from convnet.api import infer_shapes, read_graph
-
     parser = make_parser("python -m convnet check", check.__doc__ or "")
+    _add_net_options(parser)
+    graph = _read_net(parser.parse_args(arguments))
+    report.text(report.layer_table(graph))
+    return 0
+
+
+def profile(arguments: Sequence[str]) -> int:
+    """Prints how long each operation of a training step takes, and how fast that is."""
+    from convnet.api import make_ops, set_threads
+    from convnet.layer_types.base import TEST, TRAIN
+    from convnet.net import Net
+    from convnet.profile import measure_peak, profile, table
+
+    parser = make_parser("python -m convnet profile", "Prints how long each operation takes.")
+    _add_net_options(parser)
+    parser.add_argument(
+        "--mini", type=checked(positive), default=128, metavar="N", help="images per minibatch"
+    )
+    parser.add_argument("--test", choices=("0", "1"), default="0", help="a testing step instead")
+    parser.add_argument(
+        "--threads", type=checked(positive), metavar="N", help="to compute with [one a core]"
+    )
+    args = parser.parse_args(arguments)
+    if args.threads:
+        set_threads(args.threads)
+    net = Net(_read_net(args), make_ops(), batch_size=args.mini)
+    timings = profile(net, TEST if args.test == "1" else TRAIN)
+    report.text(table(timings, measure_peak()))
+    return 0
+
+
+def _add_net_options(parser: Any) -> None:
+    """Options that name the layer files and the shape of the data."""
     parser.add_argument("--layer-def", required=True, metavar="FILE")
     parser.add_argument("--layer-params", metavar="FILE")
     parser.add_argument(
@@ -81,7 +114,12 @@ def check(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--lenient", choices=("0", "1"), default="0", help="unknown keys are warnings"
     )
-    args = parser.parse_args(arguments)
+
+
+def _read_net(args: Any) -> Graph:
+    """The net of these options; prints what a reader should know of it."""
+    from convnet.api import infer_shapes, read_graph
+
     problems = Problems()
     files = (args.layer_def, args.layer_params)
     lenient = args.lenient == "1"
@@ -95,8 +133,7 @@ def check(arguments: Sequence[str]) -> int:
     if not args.input_shape:
         sizes = ",".join("x".join(map(str, shape)) for shape in shapes)
         report.text(f"note: the data are taken to be {sizes}; name others with --input-shape")
-    report.text(report.layer_table(graph))
-    return 0
+    return graph
 
 
 def data(arguments: Sequence[str]) -> int:
@@ -255,5 +292,6 @@ COMMANDS = {
     "data": data,
     "kernels": kernels,
     "make-data": make_data,
+    "profile": profile,
     "show": show,
 }

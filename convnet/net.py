@@ -102,7 +102,7 @@ class Net:
         self._sums = [p.gradient for p in carried_parameters(graph)]
         for gradient in self._sums:
             self._allocate(gradient, np.zeros(gradient.shape, np.float32))
-        self._data = [x for x in graph.values() if isinstance(x, DataLayer)]
+        self.data_layers = [x for x in graph.values() if isinstance(x, DataLayer)]
         self.costs = [x for x in graph.values() if isinstance(x, CostLayer)]
 
     @property
@@ -207,7 +207,7 @@ class Net:
         if not isinstance(matrices, (list, tuple)):
             raise BatchError(f"expected a list of matrices; found {type(matrices).__name__}")
         used = []
-        for layer in self._data:
+        for layer in self.data_layers:
             if layer.index >= len(matrices):
                 raise BatchError(
                     f"layer '{layer.name}' wants matrix {layer.index}; "
@@ -333,8 +333,22 @@ class Net:
         self.backward()
         return costs
 
+    def time_calls(self, matrices: Matrices, mode: Mode) -> list[float]:
+        """The seconds of each call of the mode's program, in a step on a minibatch.
+
+        Raises:
+            BatchError: see check_data.
+        """
+        cases = self.check_data(matrices)
+        recording = self.recording(mode)
+        self._last = None
+        self._steps += 1
+        self._upload(self._runner, recording, matrices, cases)
+        clock = Clock(self.seed, minibatch=self._steps, steps=self._steps - 1)
+        return self._runner.time_calls(recording.program, cases, clock)
+
     def _upload(self, runner: Runner, recording: Recording, matrices: Matrices, cases: int) -> None:
-        for layer in self._data:
+        for layer in self.data_layers:
             target = runner.array(
                 recording.program, recording.outputs[layer.name][0].reshape(-1), cases
             )

@@ -140,6 +140,7 @@ class Options:
     test_freq: int = _option(57, "training batches between two tests and checkpoints", positive)
     test_one: bool = _option(True, "test on one batch each time, in turn, not on all", parse_bool)
     seed: int = _option(0, "seed of everything random", natural)
+    threads: int = _option(0, "threads to compute with, 0 = one a core", natural, saved=False)
 
     # How the data are cut.
     inner_size: int = _option(0, "side of the crop of each image, 0 = whole", natural, once=True)
@@ -275,7 +276,7 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     parser = make_parser(
         "python -m convnet",
         "Trains and tests a convolutional net written in two layer files. Other commands: "
-        "python -m convnet check | convert | data | make-data | show --help.",
+        "python -m convnet check | convert | data | make-data | profile | show --help.",
     )
     parser.add_argument("--version", action="version", version=f"cudaconvnet {__version__}")
     for f in FIELDS.values():

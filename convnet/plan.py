@@ -148,12 +148,14 @@ class Call:
     Attributes:
         part: the images that it works on; it is left out where there are none.
         repeated: whether it computes once more what was computed before.
+        layer: the name of the layer whose call it is.
         due: whether it is run this time; None: always.
     """
 
     op: str
     args: dict[str, Any]
     part: Part = WHOLE
+    layer: str = ""
     repeated: bool = False
     due: Callable[[Clock], bool] | None = None
 
@@ -190,11 +192,13 @@ class Recorder:
     Attributes:
         calls: what was written down.
         part: the part of the minibatch that the next calls work on.
+        layer: the name of the layer that makes the next calls.
     """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.part = WHOLE
+        self.layer = ""
         self._repeating = False
 
     def as_ops(self) -> Ops:
@@ -208,7 +212,7 @@ class Recorder:
             bound.apply_defaults()
             arguments = dict(bound.arguments)
             del arguments["self"]
-            self.calls.append(Call(op, arguments, self.part, self._repeating))
+            self.calls.append(Call(op, arguments, self.part, self.layer, self._repeating))
 
         return record
 
@@ -372,7 +376,7 @@ def _fuse(
             fused = {n: v for n, v in call.args.items() if n not in ("probs_grad", "add")}
             grad = follower.args["inputs_grad"].reshape(*between.shape)
             fused |= {"inputs_grad": grad, "add": follower.args["add"]}
-            calls[later[0]] = Call(FUSED_GRADIENTS[call.op][1], fused, call.part)
+            calls[later[0]] = Call(FUSED_GRADIENTS[call.op][1], fused, call.part, follower.layer)
             dropped.add(i)
     return _without(calls, marks, dropped)
 

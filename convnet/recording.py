@@ -141,6 +141,7 @@ class _Tape:
     def _forward(self, layer: Layer, scope: _Scope) -> None:
         layer.begin(scope.part)
         x = [self._input(i, scope) for i in layer.inputs]
+        self.recorder.layer = layer.name
         y = new_buffer(layer.name, layer.shape.as_tuple(), part=scope.part)
         layer.forward(self.ops, x, y, self.mode)
         scope.outputs[layer.name] = y
@@ -186,6 +187,7 @@ class _Tape:
                 return not rhythm.begins(0, run)
             return RunValue(lambda clock: not rhythm.begins(clock.steps, run))
 
+        self.recorder.layer = layer.name
         layer.backward(self.ops, Backward(x, y, dy, dx, adds_to, self.mode))
         for parameter, rhythm in rhythms.items():
             if self.last_users.get(parameter) is layer:

@@ -15,7 +15,8 @@ from convnet.train.gradcheck import check_gradients
 
 LAYERS = Path(__file__).parents[1] / "layers"
 
-# Name, input shape, weights and biases; those of CIFAR-10 and ImageNet nets are cuda-convnet's.
+# Name, input shape, weights and biases; those of CIFAR-10 and ImageNet nets but vgg11 are
+# cuda-convnet's.
 NETS = [
     ("mnist-quick", (1, 28, 28), 215_370),
     ("cifar10-80sec", (3, 32, 32), 145_578),
@@ -28,6 +29,7 @@ NETS = [
     ("imagenet-2gpu-model", (3, 224, 224), 60_965_224),
     ("imagenet-4gpu-data", (3, 224, 224), 61_100_840),
     ("imagenet-4gpu-data-model", (3, 224, 224), 61_100_840),
+    ("imagenet-vgg11", (3, 224, 224), 132_863_336),
 ]
 SMALL = [net for net in NETS if net[2] < 10**7]
 LARGE = [net for net in NETS if net not in SMALL]

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from convnet import report, resources
-from convnet.api import choose_backend, make_ops, new_net, read_graph, restore
+from convnet.api import (
+    choose_backend,
+    make_ops,
+    new_net,
+    read_graph,
+    restore,
+    set_threads,
+)
 from convnet.checkpoint import (
     Checkpoint,
     TrainingState,
@@ -104,6 +111,8 @@ def open_session(given: dict[str, Any]) -> Session:
     needed += [] if loaded or options.save_file or not training else ["save_path"]
     needed += ["feature_path"] if options.write_features else []
     require(options, *needed)
+    if options.threads:
+        set_threads(options.threads)
 
     problems = Problems()
     backend, no_gpu = choose_backend(options.gpu)

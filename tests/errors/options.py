@@ -46,6 +46,11 @@ OPTIONS = [
     ),
     command("--mini", "--mini: expected one argument" + SEE, "add the value"),
     option("--mini: expected a whole number; found '2.5'" + SEE, "correct it", mini=2.5),
+    option(
+        "--threads must be from 1 to ..., one for each core; found 10000",
+        "as many as the processor has cores, or leave it out",
+        threads=10000,
+    ),
     option("--mini: expected at least 1; found 0" + SEE, "correct it", mini=0),
     option(
         "--scalar-mean: expected a number; found 'grey'" + SEE,

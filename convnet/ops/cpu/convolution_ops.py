@@ -10,7 +10,7 @@ import numpy as np
 
 from convnet.geometry import Window
 from convnet.neurons import Neuron
-from convnet.ops.cpu import conv, elementwise, fc, local
+from convnet.ops.cpu import conv, elementwise, fc, local, winograd
 from convnet.ops.cpu.arrays import checked
 from convnet.ops.cpu.elementwise_ops import run_neuron
 from convnet.ops.roles import In, Out
@@ -37,17 +37,18 @@ class CpuConvolutionOps(ConvolutionOps):
         acts: Out,
         add: bool = False,
     ) -> None:
-        self._fprop(conv, g, g.conv_filters_shape, images, filters, biases, neuron, acts, add)
+        kernels = _conv_kernels(g)
+        self._fprop(kernels, g, g.conv_filters_shape, images, filters, biases, neuron, acts, add)
 
     def conv_dgrad(
         self, g: Window, filters: In, acts_grad: In, images_grad: Out, add: bool = False
     ) -> None:
-        _dgrad(conv, g, g.conv_filters_shape, filters, acts_grad, images_grad, add)
+        _dgrad(_conv_kernels(g), g, g.conv_filters_shape, filters, acts_grad, images_grad, add)
 
     def conv_wgrad(
         self, g: Window, images: In, acts_grad: In, filters_grad: Out, add: bool = False
     ) -> None:
-        _wgrad(conv, g, g.conv_filters_shape, images, acts_grad, filters_grad, add)
+        _wgrad(_conv_kernels(g), g, g.conv_filters_shape, images, acts_grad, filters_grad, add)
 
     def local_fprop(
         self,
@@ -149,6 +150,11 @@ class CpuConvolutionOps(ConvolutionOps):
         )
         if neuron.kind not in CLAMPS:
             run_neuron(neuron, acts, acts)
+
+
+def _conv_kernels(g: Window) -> ModuleType:
+    """The kernels that are faster for a convolution with shared filters."""
+    return winograd if winograd.is_faster(g) else conv
 
 
 def _dgrad(

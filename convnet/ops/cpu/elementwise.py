@@ -7,10 +7,11 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from convnet.ops.cpu.jit import BLOCK, ZERO, parallel, serial
+from convnet.ops.cpu.jit import BLOCK, LANES, ZERO, parallel, serial
+from convnet.ops.cpu.vectors import SUM_COLUMNS, sum_tile
 from convnet.ops.roles import Array
 
-SUMS = 64
+SUMS = SUM_COLUMNS * LANES  # sums side by side, as their order is fixed
 
 
 @parallel
@@ -49,23 +50,16 @@ def eltmax_bprop(
 
 
 @serial
-def _total(values: Array) -> float:
-    """The sum of a flat array, in double precision but for runs of BLOCK / SUMS numbers.
-
-    Many sums side by side, as the order is fixed and a single one would not vectorise.
-    """
+def _total(values: Array, ones: Array, starts: Array, offsets: Array, sums: Array) -> float:
+    """The sum of a flat array, in double precision but for runs of BLOCK / SUMS numbers."""
     result = 0.0
-    sums = np.empty(SUMS, np.float32)
     for start in range(0, values.size, BLOCK):
         stop = min(start + BLOCK, values.size)
-        whole = start + (stop - start) // SUMS * SUMS
-        sums[:] = ZERO
-        for i in range(start, whole, SUMS):
-            for j in range(SUMS):
-                sums[j] += values[i + j]
+        runs = (stop - start) // SUMS
+        sum_tile(ones, 0, values[start:], starts, 0, offsets[:runs], sums)
         for j in range(SUMS):
             result += sums[j]
-        for i in range(whole, stop):
+        for i in range(start + runs * SUMS, stop):
             result += values[i]
     return result
 
@@ -73,8 +67,12 @@ def _total(values: Array) -> float:
 @parallel
 def sum_rows(values: Array, sums: Array, add: bool) -> None:
     """sums(row) = sum of values(row, :)."""
+    ones = np.ones(BLOCK // SUMS, np.float32)
+    starts = np.arange(0, SUMS, LANES)
+    offsets = np.arange(0, BLOCK, SUMS).astype(np.int32)
     for row in prange(sums.size):
-        result = np.float32(_total(values[row]))
+        parts = np.empty(SUMS, np.float32)
+        result = np.float32(_total(values[row], ones, starts, offsets, parts))
         sums[row] = result + sums[row] if add else result
 
 

@@ -12,10 +12,10 @@ from numba import prange
 from convnet.ops.cpu.jit import INFINITY, LANES, parallel
 from convnet.ops.cpu.tiles import FILTERS, pack_weights, store_grads, turn_grads
 from convnet.ops.cpu.vectors import (
-    FPROP_COLUMNS,
+    FC_COLUMNS,
     ROWS,
     WGRAD_COLUMNS,
-    fprop_tile,
+    fc_tile,
     store_sums,
     wgrad_tile,
 )
@@ -74,7 +74,7 @@ def _sum_rows(
     `weights` is taken as flat.
     """
     depth, width = source.shape
-    starts = np.append(np.arange(0, width, LANES), [0] * (FPROP_COLUMNS - 1)).astype(np.int64)
+    starts = np.append(np.arange(0, width, LANES), [0] * (FC_COLUMNS - 1)).astype(np.int64)
     none = np.zeros_like(biases)
     for first in range(0, depth, DEPTH):
         part = slice(first, min(first + DEPTH, depth))
@@ -114,13 +114,13 @@ def _sum_part(
     chunks = -(-N // LANES)
     for tile in prange(-(-M // ROWS)):
         panel = np.empty(rows.size * ROWS, np.float32)
-        sums = np.empty(ROWS * FPROP_COLUMNS * LANES, np.float32)
+        sums = np.empty(ROWS * FC_COLUMNS * LANES, np.float32)
         pack_weights(weights, 0, rows, step, M, tile, panel, 0)
-        for k in range(0, chunks, FPROP_COLUMNS):
-            fprop_tile(panel, 0, source, starts, k, offsets, sums)
+        for k in range(0, chunks, FC_COLUMNS):
+            fc_tile(panel, 0, source, starts, k, offsets, sums)
             for m in range(tile * ROWS, min((tile + 1) * ROWS, M)):
-                for n in range(k, min(k + FPROP_COLUMNS, chunks)):
-                    at = ((m - tile * ROWS) * FPROP_COLUMNS + n - k) * LANES
+                for n in range(k, min(k + FC_COLUMNS, chunks)):
+                    at = ((m - tile * ROWS) * FC_COLUMNS + n - k) * LANES
                     place, count = m * N + n * LANES, N - n * LANES
                     store_sums(sums, at, biases[m], low, high, add, flat, place, count)
 

@@ -17,6 +17,8 @@ import numba
 import numpy as np
 from numba.core.codegen import get_host_cpu_features
 
+from convnet.errors import OptionError
+
 ZERO: Any = np.float32(0)  # a plain 0.0 would turn float32 arithmetic into float64
 ONE: Any = np.float32(1)
 INFINITY: Any = np.float32(np.inf)
@@ -40,6 +42,18 @@ _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"
 _HERE = Path(__file__).parent
 _FILES = [*sorted(_HERE.glob("*.py")), _HERE.parent / "philox.py"]
 _STAMP = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in _FILES)
+
+
+def set_threads(count: int) -> None:
+    """Lets the kernels that this Python thread calls run on `count` threads.
+
+    Raises:
+        OptionError: less than one, or more than numba has (NUMBA_NUM_THREADS, one a core).
+    """
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    if not 1 <= count <= most:
+        raise OptionError(f"--threads must be from 1 to {most}, one for each core; found {count}")
+    numba.set_num_threads(count)
 
 
 def parallel(function: Callable[..., Any]) -> Any:

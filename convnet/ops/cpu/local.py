@@ -22,10 +22,10 @@ from convnet.ops.cpu.tiles import (
     turn_grads,
 )
 from convnet.ops.cpu.vectors import (
-    FPROP_COLUMNS,
+    FC_COLUMNS,
     ROWS,
     WGRAD_COLUMNS,
-    fprop_tile,
+    fc_tile,
     store_sums,
     wgrad_tile,
 )
@@ -113,7 +113,7 @@ def _scratch(rows: int, cases: int) -> tuple[Array, Array]:
     Images are padded to whole vectors, vectors to whole tiles.
     """
     images, threads = -(-cases // LANES) * LANES, get_num_threads()
-    starts = np.append(np.arange(0, images, LANES), [0] * (FPROP_COLUMNS - 1)).astype(np.int64)
+    starts = np.append(np.arange(0, images, LANES), [0] * (FC_COLUMNS - 1)).astype(np.int64)
     return aligned(threads * rows * images).reshape(threads, rows, images), starts
 
 
@@ -191,7 +191,7 @@ def _correlate(
         packed = scratch[thread].reshape(-1)
         weights, sources = np.empty(rows, np.int64), np.empty(rows, np.int64)
         panel = np.empty(rows * ROWS, np.float32)
-        sums = np.empty(ROWS * FPROP_COLUMNS * LANES, np.float32)
+        sums = np.empty(ROWS * FC_COLUMNS * LANES, np.float32)
         for task in range(thread, pixels * z.groups, threads):
             pixel, group = task // z.groups, task % z.groups
             if backward:
@@ -201,15 +201,15 @@ def _correlate(
             _pack_rows(source, sources[:count], images, packed)
             for tile in range(-(-outputs // ROWS)):
                 pack_weights(filters, 0, weights[:count], step, outputs, tile, panel, 0)
-                for k in range(0, images // LANES, FPROP_COLUMNS):
-                    fprop_tile(panel, 0, packed, starts, k, offsets[:count], sums)
+                for k in range(0, images // LANES, FC_COLUMNS):
+                    fc_tile(panel, 0, packed, starts, k, offsets[:count], sums)
                     for i in range(min(ROWS, outputs - tile * ROWS)):
                         f = group * outputs + tile * ROWS + i
                         bias = biases[f, pixel if biases.shape[1] > 1 else 0]
-                        for j in range(min(FPROP_COLUMNS, images // LANES - k)):
+                        for j in range(min(FC_COLUMNS, images // LANES - k)):
                             store_sums(
                                 sums,
-                                (i * FPROP_COLUMNS + j) * LANES,
+                                (i * FC_COLUMNS + j) * LANES,
                                 bias,
                                 low,
                                 high,

@@ -15,6 +15,7 @@ from convnet.ops.cpu.jit import ONE, ZERO, parallel, serial
 from convnet.ops.roles import Array
 
 THREE_QUARTERS = np.float32(0.75)
+CHUNK = 512  # numbers of each channel that cmrnorm treats at a time
 
 
 @serial
@@ -234,17 +235,19 @@ def cmrnorm_fprop(
     denoms: Array,
     acts: Array,
 ) -> None:
-    """Arrays are (C, pixels, N)."""
-    C, pixels, N = images.shape
-    for pixel in prange(pixels):
+    """Arrays are (C, pixels * N)."""
+    C, length = images.shape
+    for chunk in prange(-(-length // CHUNK)):
+        part = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, length))
         for c in range(C):
             first, last = _reads(c, C, size, blocked)
-            d = denoms[c, pixel]
+            d = denoms[c, part]
             d[:] = ZERO
             for i in range(first, last):
-                for n in range(N):
-                    d[n] += images[i, pixel, n] * images[i, pixel, n]
-            _normalise(images[c, pixel], scale, power, min_div, d, acts[c, pixel])
+                x = images[i, part]
+                for n in range(d.size):
+                    d[n] += x[n] * x[n]
+            _normalise(images[c, part], scale, power, min_div, d, acts[c, part])
 
 
 @parallel
@@ -259,20 +262,19 @@ def cmrnorm_bprop(
     images_grad: Array,
     add: bool,
 ) -> None:
-    """Arrays are (C, pixels, N)."""
-    C, pixels, N = images.shape
-    for pixel in prange(pixels):
-        z = np.empty((C, N), np.float32)
+    """Arrays are (C, pixels * N)."""
+    C, length = images.shape
+    for chunk in prange(-(-length // CHUNK)):
+        part = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, length))
+        z = np.empty((C, part.stop - part.start), np.float32)
         for c in range(C):
-            _weigh(images[c, pixel], denoms[c, pixel], acts_grad[c, pixel], power, z[c])
-        total = np.empty(N, np.float32)
+            _weigh(images[c, part], denoms[c, part], acts_grad[c, part], power, z[c])
+        total = np.empty(part.stop - part.start, np.float32)
         for c in range(C):
             first, last = _readers(c, C, size, blocked)
             total[:] = ZERO
             for i in range(first, last):
-                for n in range(N):
+                for n in range(total.size):
                     total[n] += z[i, n]
-            _through_denominators(images[c, pixel], scale, power, total)
-            _gradient(
-                denoms[c, pixel], acts_grad[c, pixel], power, total, images_grad[c, pixel], add
-            )
+            _through_denominators(images[c, part], scale, power, total)
+            _gradient(denoms[c, part], acts_grad[c, part], power, total, images_grad[c, part], add)

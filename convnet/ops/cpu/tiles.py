@@ -31,6 +31,12 @@ def pack_weights(
     Here `column` is the i-th of a tile of ROWS columns. Zero beyond the last column.
     """
     first = tile * ROWS
+    if (step == 1) & (first + ROWS <= columns):  # a vector at a time
+        for r in range(rows.size):
+            at = base + rows[r] + first
+            for i in range(ROWS):
+                panels[to + r * ROWS + i] = weights[at + i]
+        return
     for r in range(rows.size):
         for i in range(ROWS):
             exists = first + i < columns

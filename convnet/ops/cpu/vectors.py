@@ -21,6 +21,7 @@ intrinsic: Any = extending.intrinsic  # numba's own type hints deny that calls l
 # AVX-512; the vectors of a tile are used by all its rows, and the numbers by all its columns.
 ROWS = 8 if AVX512 else 4
 FPROP_COLUMNS = 3
+FC_COLUMNS = 2
 WGRAD_COLUMNS = 2
 
 _INT32, _INDEX, _BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8)
@@ -127,6 +128,11 @@ def _tile(panel_count: int, source_count: int, vector_panel: bool) -> Any:
 fprop_tile = _tile(ROWS, FPROP_COLUMNS, vector_panel=False)
 # Sums of weight gradients, a vector of filters (panel) per tap (source).
 wgrad_tile = _tile(WGRAD_COLUMNS, ROWS, vector_panel=True)
+# The same for fc and local layers, where few vectors of images leave more columns unused.
+fc_tile = _tile(ROWS, FC_COLUMNS, vector_panel=False)
+# Plain sums, four vectors of them: the panel holds ones.
+SUM_COLUMNS = 4
+sum_tile = _tile(1, SUM_COLUMNS, vector_panel=False)
 
 
 @intrinsic
@@ -199,3 +205,60 @@ def transpose(typing, source, at, step, target, to, target_step):  # type: ignor
         return context.get_dummy_value()
 
     return types.void(source, at, step, target, to, target_step), generate
+
+
+def matrix_transform(matrix: Any) -> Any:
+    """The function transform(source, at, row_step, column_step, target, to, step):
+
+        target[to + (i * rows + j) * step + lane] = (M X M^T)(i, j) of each lane
+
+    Here M is `matrix`, with `rows` rows, and X(k, l) the vector that begins at
+    source[at + k * row_step + l * column_step].
+    """
+
+    @intrinsic
+    def transform(typing, source, at, row_step, column_step, target, to, step):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            source, at, row_step, column_step, target, to, step = args
+            length = len(matrix[0])
+
+            def load(k: int, n: int) -> Any:
+                index = builder.add(at, builder.mul(row_step, _INDEX(k)))
+                index = builder.add(index, builder.mul(column_step, _INDEX(n)))
+                pointer = _address(context, builder, signature.args[0], source, index)
+                return builder.load(_as_vector(builder, pointer), align=4)
+
+            columns = [_apply(builder, matrix, [load(k, n) for k in range(length)])
+                       for n in range(length)]  # fmt: skip
+            rows = [_apply(builder, matrix, list(row)) for row in zip(*columns, strict=True)]
+            for number, vector in enumerate(vector for row in rows for vector in row):
+                index = builder.add(to, builder.mul(step, _INDEX(number)))
+                pointer = _address(context, builder, signature.args[4], target, index)
+                builder.store(vector, _as_vector(builder, pointer), align=4)
+            return context.get_dummy_value()
+
+        return types.void(source, at, row_step, column_step, target, to, step), generate
+
+    return transform
+
+
+def _apply(builder: Any, matrix: Any, vectors: list[Any]) -> list[Any]:
+    """The matrix times a column of vectors; zeros cost nothing and a 1 to begin with no product."""
+    results = []
+    for row in matrix:
+        terms = sorted(
+            ((float(factor), v) for factor, v in zip(row, vectors, strict=True) if factor),
+            key=lambda term: term[0] != 1,
+        )
+        (factor, total), *others = terms
+        if factor != 1:
+            total = builder.fmul(ir.Constant(_VECTOR, [factor] * LANES), total)
+        for factor, vector in others:
+            factors = ir.Constant(_VECTOR, [factor] * LANES)
+            total = _multiply_add(builder, factors, vector, total)
+        results.append(total)
+    return results
+
+
+def _multiply_add(builder: Any, factor: Any, vector: Any, total: Any) -> Any:
+    return _call(builder, f"llvm.fmuladd.v{LANES}f32", _VECTOR, factor, vector, total)

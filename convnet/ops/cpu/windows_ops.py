@@ -105,7 +105,7 @@ class CpuWindowOps(WindowOps):
         )
 
     def cmrnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
-        shape = _planes(images)
+        shape = _rows(images)
         norms.cmrnorm_fprop(
             checked("images", images, *shape),
             norm.size,
@@ -126,7 +126,7 @@ class CpuWindowOps(WindowOps):
         images_grad: Out,
         add: bool = False,
     ) -> None:
-        shape = _planes(images)
+        shape = _rows(images)
         norms.cmrnorm_bprop(
             checked("images", images, *shape),
             checked("denoms", denoms, *shape),
@@ -176,7 +176,6 @@ class CpuWindowOps(WindowOps):
         )
 
 
-def _planes(images: Array) -> tuple[int, int, int]:
-    """(C, H, W, N) -> (C, H * W, N)."""
-    C, H, W, N = images.shape
-    return C, H * W, N
+def _rows(images: Array) -> tuple[int, int]:
+    """(C, H, W, N) -> (C, H * W * N)."""
+    return images.shape[0], images.size // images.shape[0]

@@ -9,6 +9,8 @@ import numba
 import numpy as np
 import pytest
 
+from convnet.api import set_threads
+from convnet.errors import OptionError
 from convnet.geometry import Pool, Window
 from convnet.neurons import parse_neuron
 from convnet.ops.cpu import CpuOps
@@ -73,6 +75,14 @@ def test_results_do_not_depend_on_the_threads(name: str) -> None:
     for threads in {1, numba.config.NUMBA_NUM_THREADS}:
         numba.set_num_threads(threads)
         np.testing.assert_array_equal(run(name), expected)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_number_of_threads() -> None:
+    set_threads(1)
+    assert numba.get_num_threads() == 1
+    with pytest.raises(OptionError, match=r"must be from 1 to .*; found 0"):
+        set_threads(0)
 
 
 def test_two_python_threads_at_once() -> None:

@@ -1,0 +1,31 @@
+"""The comparison with PyTorch runs, in a tiny size; PyTorch itself only where it is installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.benchmarks.bench import NETS, ROOT
+
+
+@pytest.mark.parametrize(
+    "net", ["quick", *(pytest.param(n, marks=pytest.mark.slow) for n in NETS if n != "quick")]
+)
+def test_bench_runs(net: str) -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.bench", "--tiny", "--repeats=1"]
+    run = subprocess.run(
+        [*command, f"--net={net}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in run.stdout.splitlines() if line.startswith(f"{net} ")]
+    ours = [row for row in rows if row[3] == "convnet"]
+    assert [row[:3] for row in ours] == [[net, "2", "training"], [net, "2", "testing"]]
+    assert all(float(figure) > 0 for row in ours for figure in row[4:9])
+
+
+def test_an_unknown_net_is_named() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.bench", "--net=resnet"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "no net 'resnet'; there are quick, 11pct, alexnet, vgg11" in run.stderr
