@@ -93,6 +93,11 @@ def test_a_new_net_can_be_tested(place, capsys):
     assert "Test output" in capsys.readouterr().out
 
 
+def test_views_are_never_in_memory_together(place, monkeypatch, capsys):
+    monkeypatch.setattr(ImageProvider, "load", None)
+    assert run(place, test_only=1, multiview_test=1) == 0
+
+
 def test_views_need_a_cost_that_can_average(place, capsys):
     definition = place.root / "sum2.cfg"
     without_labels = DEFINITION.replace("[labels]\ntype = data\ndataIdx = 1\n", "")
@@ -281,13 +286,13 @@ def test_an_increment_that_is_no_number_is_never_saved(place, capsys, monkeypatc
 
 
 def test_nan_while_testing_only(place, capsys, monkeypatch):
-    load = ImageProvider.load
+    load_view = ImageProvider.load_view
 
-    def damaged(self, number, epoch):
-        data, labels = load(self, number, epoch)
+    def damaged(self, number, view):
+        data, labels = load_view(self, number, view)
         return [data * np.float32(np.nan), labels]
 
-    monkeypatch.setattr(ImageProvider, "load", damaged)
+    monkeypatch.setattr(ImageProvider, "load_view", damaged)
     for options in ({"test_only": 1}, {"write_features": "fc", "feature_path": place.root / "f"}):
         assert run(place, **options) == 1
         assert "Layer 'data': its data holds a NaN or infinity" in capsys.readouterr().err
