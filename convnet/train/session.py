@@ -99,7 +99,8 @@ def open_session(given: dict[str, Any]) -> Session:
     needed += ["data_provider", "test_range"]
     needed += ["train_range"] if training else []
     needed += [] if loaded else ["layer_def", "layer_params"]
-    needed += [] if loaded or options.save_file or not training else ["save_path"]
+    saving = training or options.force_save
+    needed += ["save_path"] if saving and not (loaded or options.save_file) else []
     needed += ["feature_path"] if options.write_features else []
     require(options, *needed)
 

@@ -137,23 +137,21 @@ def logreg_costs(graph: Graph) -> list[LogregCost]:
     return [layer for layer in graph.values() if isinstance(layer, LogregCost)]
 
 
-def output_cost(session: Session) -> LogregCost:
-    """The cost whose predictions --test-out writes: that of --logreg-name, or the only one.
+def output_layer(session: Session) -> str:
+    """The layer whose predictions --test-out writes: what the cost of --logreg-name judges.
 
     Raises:
-        OptionError: there is no such cost, or there are several.
+        OptionError: there is no such cost; or none is named, and they judge several layers.
     """
-    costs = {cost.name: cost for cost in logreg_costs(session.net.graph)}
     name = session.options.logreg_name
-    if not name and len(costs) == 1:
-        (name,) = costs
-    if name not in costs:
-        known = ", ".join(costs) or "none"
+    costs = {cost.name: cost.inputs[1].name for cost in logreg_costs(session.net.graph)}
+    layers = {layer for cost, layer in costs.items() if name in ("", cost)}
+    if len(layers) != 1:
         raise OptionError(
-            f"--test-out writes the predictions of one cost.logreg layer, named by --logreg-name; "
-            f"the net has {known}, found '{name}'"
+            f"--logreg-name: expected a cost.logreg layer, whose predictions --test-out writes; "
+            f"the net has {', '.join(costs) or 'none'}, found '{name}'"
         )
-    return costs[name]
+    return layers.pop()
 
 
 def _write_predictions(session: Session, number: int, predictions: np.ndarray) -> None:
@@ -184,7 +182,7 @@ def test_batches(session: Session, numbers: Sequence[int], *, verbose: bool) -> 
         BatchError, NonFiniteError: see test_batch.
         ConvnetError: a file cannot be written.
     """
-    wanted = output_cost(session).inputs[1].name if session.options.test_out else ""
+    wanted = output_layer(session) if session.options.test_out else ""
     sums: Sums = {}
     total = 0
     started = time.perf_counter()
@@ -256,6 +254,8 @@ def write_features(session: Session) -> None:
     else:
         meta = {"source_model": options.load_file, "num_vis": size, "batch_size": options.mini}
         write_file(directory / "batches.meta", "features", write_pickle(meta))
+    if options.force_save:
+        report.text(f"Saved checkpoint to {session.save()}")
 
 
 def write_npz(path: Path, what: str, **arrays: np.ndarray) -> None:

@@ -247,7 +247,7 @@ PRODUCTS = [
     ),
     command(
         "--load-file=good --check-grads=1",
-        "--check-grads checks initial weights: leave out --load-file",
+        "--check-grads checks the net of the layer files: leave out --load-file",
         "give the layer files instead",
     ),
 ]

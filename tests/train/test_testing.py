@@ -323,13 +323,38 @@ def test_predictions_in_the_form_of_the_original(place, tmp_path):
 
 
 def test_predictions_need_to_know_which_cost(place, tmp_path, capsys):
-    options = {"test_only": 1, "test_out": tmp_path / "out", "logreg_name": "absent"}
+    options = {"test_only": 1, "multiview_test": 1, "logreg_name": "absent"}
     assert run(place, **options) == 1
-    assert capsys.readouterr().err == (
-        "error: --test-out writes the predictions of one cost.logreg layer, named by "
-        "--logreg-name; the net has logprob, found 'absent'\n"
+    assert run(place, **options, test_out=tmp_path / "out") == 1
+    error, same = capsys.readouterr().err.splitlines()
+    assert (
+        error
+        == same
+        == (
+            "error: --logreg-name: expected a cost.logreg layer, whose predictions --test-out writes; "
+            "the net has logprob, found 'absent'"
+        )
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_costs_of_one_layer_need_no_name(tmp_path, capsys):
+    place = Workplace(tmp_path)
+    parent = "\n[parent]\ntype=cost.logreg\ninputs=labels,probs\nchildren=logprob\n"
+    place.definition.write_text(DEFINITION + parent)
+    place.parameters.write_text(place.parameters.read_text() + "\n[parent]\ncoeff=1\n")
+    tested = place.arguments(test_only=1, multiview_test=1, test_out=tmp_path / "out")
+    assert cli.main(tested) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert re.search(r"^parent:  [\d., ]+$", capsys.readouterr().out, re.M)
+
+
+def test_force_save_saves_after_features(place, tmp_path, capsys):
+    features = {"write_features": "fc", "feature_path": tmp_path / "features", "test_range": 5}
+    assert run(place, **features, force_save=1, save_file=tmp_path / "again") == 0
+    assert f"Saved checkpoint to {tmp_path / 'again'}" in capsys.readouterr().out
+    again = convnet.checkpoint.load_checkpoint(tmp_path / "again")
+    assert_same(again, place.checkpoint("run"))
 
 
 def test_force_save_saves_after_a_test(place, tmp_path, capsys):
