@@ -110,7 +110,7 @@ def open_session(given: dict[str, Any]) -> Session:
     shapes = list(test_data.shapes)
     if loaded:
         name = str(find_checkpoint(Path(options.load_file)))
-        if training:
+        if saving:
             _check_batch_in_progress(options, loaded, name)
         _check_definition(options, given, loaded, name)
         checkpoint = replace(
