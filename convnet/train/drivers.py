@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from convnet import report
@@ -11,7 +12,7 @@ from convnet.api import make_ops, read_graph
 from convnet.errors import OptionError, Problems
 from convnet.layer_types.base import TEST, TRAIN
 from convnet.net import Net
-from convnet.options import merge, option_name, require
+from convnet.options import Options, merge, option_name, require
 from convnet.train.gradcheck import check_gradients as compare_gradients
 from convnet.train.session import (
     Session,
@@ -46,6 +47,10 @@ def start(given: dict[str, Any]) -> None:
     if given.get("write_features") and given.get("multiview_test"):
         raise OptionError("--write-features needs one view per image: leave out --multiview-test")
     session = open_session(given)
+    if _overwrites_data(session.options):
+        raise OptionError(
+            "--feature-path is where the data are: its files would overwrite them; name another"
+        )
     options, net = session.options, session.net
     if options.write_features:
         check_feature_layer(net.graph, options.write_features)
@@ -70,6 +75,13 @@ def start(given: dict[str, Any]) -> None:
         return
     _announce(session)
     train(session)
+
+
+def _overwrites_data(options: Options) -> bool:
+    """The features have the names of batches."""
+    path, data = Path(options.feature_path), Path(options.data_path)
+    given = options.write_features and options.data_path
+    return bool(given) and path.resolve() == data.resolve()
 
 
 def _warn(warnings: Sequence[str]) -> None:

@@ -241,6 +241,11 @@ PRODUCTS = [
         "another directory",
     ),
     command(
+        "--load-file=good --write-features=fc --feature-path=data",
+        "--feature-path is where the data are: its files would overwrite them; name another",
+        "that",
+    ),
+    command(
         "--load-file=good --write-features=fc --feature-path=out --multiview-test=1",
         "--write-features needs one view per image: leave out --multiview-test",
         "leave it out",
