@@ -111,9 +111,18 @@ class DataProvider(ABC):
 
         Tests use this. A provider that makes several views should override it, so that only one
         is in memory.
+
+        Raises: DataError if the views have not all the same number of cases.
         """
         matrices = self.load(number, 1)
-        cases = matrices[0].shape[1] // self.num_views
+        if self.num_views == 1:
+            return matrices
+        cases, more = divmod(matrices[0].shape[1], self.num_views)
+        if more:
+            raise DataError(
+                f"{self.path}: batch {number}: expected {self.num_views} views of its cases, found"
+                f" {matrices[0].shape[1]} columns"
+            )
         return [matrix[:, view * cases : (view + 1) * cases] for matrix in matrices]
 
     def plottable(self, images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -87,6 +87,9 @@ def test_a_view_is_a_part_of_what_is_loaded():
     data, labels = provider.load_view(1, 2)
     assert data.tolist() == [[4, 5], [10, 11]]
     assert labels.shape == (1, 2)
+    provider.num_views = 4
+    with pytest.raises(DataError, match="batch 1: expected 4 views of its cases, found 6 columns"):
+        provider.load_view(1, 0)
 
 
 def test_number_ranges():
