@@ -17,6 +17,7 @@ from convnet.show.figures import picture
 from convnet.train.session import Session
 from convnet.train.testing import (
     Tested,
+    check_batch,
     test_batch,
     tested_batches,
     write_json,
@@ -45,8 +46,8 @@ class Classifier:
 
     def read(self, tested: Tested) -> Predictions:
         """What the net said of a test batch."""
-        labels = self.labels.read(tested.matrices)[0]
-        return Predictions(tested.predictions[self.softmax].T, labels.astype(np.int64))
+        labels = tested.labels[self.labels.name].astype(np.int64)
+        return Predictions(tested.predictions[self.softmax].T, labels)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def examples(classifier: Classifier, only_errors: bool, seed: int) -> Iterator[E
     step = session.net.batch_size if only_errors else IMAGES
     for number in rng.permutation(session.options.test_range).tolist():
         first = data.load_view(number, 0)
-        order = rng.permutation(first[0].shape[1])
+        order = rng.permutation(check_batch(session.net, first, number))
         for columns in (order[start : start + step] for start in range(0, order.size, step)):
             others = (data.load_view(number, view) for view in range(1, data.num_views))
             chosen = ([matrix[:, columns] for matrix in view] for view in chain([first], others))

@@ -76,14 +76,14 @@ class Tested:
         cases: the number of images.
         predictions: for each cost.logreg what it judges, the mean over the views, (classes,
             images), by the name of that layer.
-        matrices: the batch, in the last of its views.
+        labels: for each cost.logreg the right classes, (images,), by the name of their layer.
     """
 
     number: int
     costs: Sums
     cases: int
     predictions: dict[str, np.ndarray]
-    matrices: Matrices
+    labels: dict[str, np.ndarray]
 
 
 def tested_batches(session: Session, numbers: Sequence[int]) -> Iterator[Tested]:
@@ -130,7 +130,8 @@ def test_batch(session: Session, number: int, views: Iterable[Matrices]) -> Test
         sums = {}
         averaged = {c.name: net.cost_values(c, matrices, means[name]) for c, name in judged.items()}
         add_costs(sums, reported(net, averaged))
-    return Tested(number, sums, cases, means, matrices)
+    labels = {cost.labels.name: cost.labels.read(matrices)[0] for cost in judged}
+    return Tested(number, sums, cases, means, labels)
 
 
 def logreg_costs(graph: Graph) -> list[LogregCost]:
