@@ -144,24 +144,7 @@ def open_session(given: dict[str, Any]) -> Session:
         )
         state = TrainingState()
     if options.conv_to_local or options.unshare_weights:
-        definition, weights = transform(
-            definition,
-            net.graph,
-            net.state(),
-            conv_to_local=options.conv_to_local,
-            unshare=options.unshare_weights,
-        )
-        graph = read_graph(
-            definition, parameters, shapes, lenient=options.lenient, problems=problems
-        )
-        net = Net(
-            graph,
-            make_ops(),
-            batch_size=options.mini,
-            seed=options.seed,
-            conserve_mem=options.conserve_mem,
-        )
-        net.load_state(weights)
+        definition, net = _transformed(options, net, definition, parameters, shapes)
     if training:
         require_cost(net)
     for name in given:
@@ -179,6 +162,32 @@ def open_session(given: dict[str, Any]) -> Session:
         run_directory(options, given),
         problems.warnings,
     )
+
+
+def _transformed(
+    options: Options,
+    net: Net,
+    definition: Source,
+    parameters: Source,
+    shapes: list[tuple[int, int, int]],
+) -> tuple[Source, Net]:
+    """The definition and the net that --conv-to-local and --unshare-weights make of a net."""
+    definition, weights = transform(
+        definition,
+        net.graph,
+        net.state(),
+        conv_to_local=options.conv_to_local,
+        unshare=options.unshare_weights,
+    )
+    new = Net(
+        read_graph(definition, parameters, shapes, lenient=options.lenient),
+        make_ops(),
+        batch_size=options.mini,
+        seed=options.seed,
+        conserve_mem=options.conserve_mem,
+    )
+    new.load_state(weights)
+    return definition, new
 
 
 def require_cost(net: Net) -> None:

@@ -374,6 +374,14 @@ def test_a_transformed_net_can_be_saved_and_gives_the_same(place, tmp_path, caps
     assert cli.main(as_arguments({"load_file": tmp_path / "local", "epochs": 4})) == 0
 
 
+def test_a_warning_about_a_transformed_net_comes_once(tmp_path, capsys):
+    place = Workplace(tmp_path)
+    place.parameters.write_text(place.parameters.read_text() + "\n[gone]\nepsW=1\n")
+    options = {"lenient": 1, "conv_to_local": "conv", "test_only": 1}
+    assert cli.main(place.arguments(**options)) == 0
+    assert capsys.readouterr().out.count("warning: ") == 1
+
+
 def test_options_that_do_nothing_say_so(place, capsys):
     assert run(place, test_only=1, num_gpus=2, zip_save=1) == 0
     out = capsys.readouterr().out
