@@ -263,7 +263,9 @@ def convert(arguments: Sequence[str]) -> int:
     from convnet.convert import FORMATS, convert_checkpoint
 
     parser = make_parser("python -m convnet convert", convert.__doc__ or "")
-    parser.add_argument("--load-file", required=True, type=Path, help="checkpoint or run directory")
+    parser.add_argument(
+        "-f", "--load-file", required=True, type=Path, help="checkpoint or run directory"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="of the new file")
     parser.add_argument(
         "--format", choices=FORMATS, default=FORMATS[0], help="v2 is that of cuda-convnet2"

@@ -163,7 +163,7 @@ class Options:
     )
     multiview_test: bool = _option(False, "average the predictions over ten views", parse_bool)
     force_save: bool = _option(
-        False, "save a checkpoint also after --test-only", parse_bool, saved=False
+        False, "save a checkpoint also after a test or features alone", parse_bool, saved=False
     )
     test_out: str = _option("", "directory for the predictions of tests", saved=False)
     logreg_name: str = _option("", "the cost whose predictions --test-out writes")

@@ -47,8 +47,7 @@ def transform(
         layer = graph[name]
         assert isinstance(layer, WeightLayer)
         source = layer.weights[index].name
-        state[f"{name}.weights.{index}"] = state[source].copy()
-        state[f"{name}.weights.{index}.inc"] = np.zeros_like(state[source])
+        _begin(state, f"{name}.weights.{index}", state[source].copy())
         entry = sections[name].entries["weightsource"]
         items = [item.strip() for item in entry.value.split(",")]
         items[index] = ""
@@ -67,15 +66,20 @@ def transform(
             name = f"{layer.name}.weights.{i}"
             if name in state:
                 modules = layer.windows[i].out_pixels
-                state[name] = np.tile(state[name], (modules, 1))
-                state[f"{name}.inc"] = np.zeros_like(state[name])
+                _begin(state, name, np.tile(state[name], (modules, 1)))
             assert parameter.shape == layer.windows[i].conv_filters_shape
         if shared_biases:
             name = layer.biases.name
             pixels = layer.shape.height * layer.shape.width
-            state[name] = np.repeat(state[name], pixels, axis=0)
-            state[f"{name}.inc"] = np.zeros_like(state[name])
+            _begin(state, name, np.repeat(state[name], pixels, axis=0))
     return Source(definition.name, write_sections(sections)), state
+
+
+def _begin(state: State, name: str, values: np.ndarray) -> None:
+    """A matrix that has not learned yet: without increments, or gradients that are being summed."""
+    state[name] = values
+    state[f"{name}.inc"] = np.zeros_like(values)
+    state.pop(f"{name}.grad", None)
 
 
 def _shared_matrices(graph: Graph, names: Sequence[str]) -> list[tuple[str, int]]:

@@ -55,7 +55,7 @@ class DataProvider(ABC):
     shapes:      (channels, height, width) of each matrix of a batch; (1, 1, 1) for labels
     label_names: names of the classes; empty where there are no labels
     num_views:   a test batch holds this many views of its cases, one view after the other:
-                 all cases of view 0, then all cases of view 1, ...
+                 all cases of view 0, then all cases of view 1, ...; `load_view` gives one
     """
 
     #: Names of the fields of ProviderOptions that this class obeys; others are refused.
@@ -105,6 +105,25 @@ class DataProvider(ABC):
         arguments give equal bits, whatever was loaded before. So a resumed run sees the data of
         one that never stopped, and batches can be loaded in a background thread.
         """
+
+    def load_view(self, number: int, view: int) -> list[NDArray[np.float32]]:
+        """One view of a test batch, as `load(number, 1)` holds it among the others.
+
+        Tests use this. A provider that makes several views should override it, so that only one
+        is in memory.
+
+        Raises: DataError if the views have not all the same number of cases.
+        """
+        matrices = self.load(number, 1)
+        if self.num_views == 1:
+            return matrices
+        cases, more = divmod(matrices[0].shape[1], self.num_views)
+        if more:
+            raise DataError(
+                f"{self.path}: batch {number}: expected {self.num_views} views of its cases, found"
+                f" {matrices[0].shape[1]} columns"
+            )
+        return [matrix[:, view * cases : (view + 1) * cases] for matrix in matrices]
 
     def plottable(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Images of matrix 0 as they are looked at: here scaled together to 0..1.

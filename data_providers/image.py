@@ -82,6 +82,12 @@ class JpegProvider(DataProvider):
         return self.store.mean().reshape(self.store.shape)[:, inside, inside]
 
     def load(self, number: int, epoch: int) -> list[NDArray[np.float32]]:
+        return self._load(number, epoch, range(self.num_views))
+
+    def load_view(self, number: int, view: int) -> list[NDArray[np.float32]]:
+        return self._load(number, 1, range(view, view + 1))
+
+    def _load(self, number: int, epoch: int, views: range) -> list[NDArray[np.float32]]:
         batch = self.store.read(number)
         rng = self.rng(number, epoch)
         cases = len(batch.jpegs)
@@ -90,23 +96,22 @@ class JpegProvider(DataProvider):
         places = rng.random((cases, 2))
         mirrored = rng.random(cases) < 0.5
         noise = self._colour_noise(cases, rng)
-        views = self.num_views
-        pixels = np.empty((math.prod(self.shapes[0]), views, cases), np.float32)
+        pixels = np.empty((math.prod(self.shapes[0]), len(views), cases), np.float32)
         scale = np.float32(1 / (1 + self.noise))
-        step = math.ceil(BLOCK / views)
+        step = math.ceil(BLOCK / len(views))
 
         def fill(first: int) -> None:
             block = range(first, min(first + step, cases))
-            values = np.empty((len(block), views, *self.shapes[0]), np.float32)
+            values = np.empty((len(block), len(views), *self.shapes[0]), np.float32)
             for image, case in zip(values, block, strict=True):
                 decoded = self._decode(batch, number, case)
-                crops = self._crops(decoded, places[case], bool(mirrored[case]))
+                crops = self._crops(decoded, places[case], bool(mirrored[case]), views)
                 for view, crop in zip(image, crops, strict=True):
                     np.subtract(crop.transpose(2, 0, 1), self.mean, out=view)
                 if self.noise:
                     image += noise[:, case].reshape(-1, 1, 1)
                     image *= scale
-            columns = values.reshape(len(block), views, -1).transpose(2, 1, 0)
+            columns = values.reshape(len(block), len(views), -1).transpose(2, 1, 0)
             pixels[..., block.start : block.stop] = columns
 
         with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool:
@@ -114,8 +119,8 @@ class JpegProvider(DataProvider):
                 pass
         return [
             pixels.reshape(len(pixels), -1),
-            np.tile(labels, views).reshape(1, -1),
-            np.tile(all_labels, views),
+            np.tile(labels, len(views)).reshape(1, -1),
+            np.tile(all_labels, len(views)),
         ]
 
     def plottable(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -151,20 +156,21 @@ class JpegProvider(DataProvider):
             raise DataError(f"{self.path}: batch {number}, image {case}: {error}") from error
 
     def _crops(
-        self, image: NDArray[np.uint8], place: NDArray[np.float64], mirrored: bool
+        self, image: NDArray[np.uint8], place: NDArray[np.float64], mirrored: bool, views: range
     ) -> list[NDArray[np.uint8]]:
-        """The views of an image (height, width, 3).
+        """These views of an image (height, width, 3).
 
         Args: place: in training, how far down and to the right the crop is, as parts of 1.
         """
         down, right = image.shape[0] - self.inner, image.shape[1] - self.inner
         if self.num_views > 1:
-            views = [self._cut(image, y, x) for y, x in view_places(down, right)]
-            return views + [view[:, ::-1] for view in views]
+            ten = view_places(down, right)
+            return [self._cut(image, *ten[view]) for view in views]
         if self.test:
-            return [self._cut(image, down // 2, right // 2)]
-        crop = self._cut(image, int(place[0] * (down + 1)), int(place[1] * (right + 1)))
-        return [crop[:, ::-1] if mirrored and self.options.mirror else crop]
+            return [self._cut(image, down // 2, right // 2, False)]
+        y, x = int(place[0] * (down + 1)), int(place[1] * (right + 1))
+        return [self._cut(image, y, x, mirrored and self.options.mirror)]
 
-    def _cut(self, image: NDArray[np.uint8], y: int, x: int) -> NDArray[np.uint8]:
-        return image[y : y + self.inner, x : x + self.inner]
+    def _cut(self, image: NDArray[np.uint8], y: int, x: int, mirrored: bool) -> NDArray[np.uint8]:
+        crop = image[y : y + self.inner, x : x + self.inner]
+        return crop[:, ::-1] if mirrored else crop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,14 +68,24 @@ class ImageProvider(DataProvider):
         return self.options.inner_size
 
     def load(self, number: int, epoch: int) -> list[NDArray[np.float32]]:
+        images, labels = self._read(number)
+        if self.crops and not self.test:
+            return self._matrices([self._random_crops(images, self.rng(number, epoch))], labels)
+        return self._matrices([self._view(images, v) for v in range(self.num_views)], labels)
+
+    def load_view(self, number: int, view: int) -> list[NDArray[np.float32]]:
+        images, labels = self._read(number)
+        return self._matrices([self._view(images, view)], labels)
+
+    def _read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Images (channels, height, width, cases) and their labels (cases,)."""
         pixels, labels = self.store.read(number)
-        images = pixels.reshape(*self.store.shape, -1)
-        if self.num_views > 1:
-            views = self._ten_views(images)
-        elif self.crops and not self.test:
-            views = [self._random_crops(images, self.rng(number, epoch))]
-        else:
-            views = [self._centre(images)]
+        return pixels.reshape(*self.store.shape, -1), labels
+
+    def _matrices(
+        self, views: Sequence[NDArray[np.uint8]], labels: NDArray[np.int32]
+    ) -> list[NDArray[np.float32]]:
+        """The views without their mean, side by side, and the labels of each."""
         cases = labels.size
         data = np.empty((*self.shapes[0], len(views) * cases), np.float32)
         for i, view in enumerate(views):
@@ -105,9 +115,12 @@ class ImageProvider(DataProvider):
         down, right = self._margins()
         return self._crop(images, down // 2, right // 2)
 
-    def _ten_views(self, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-        views = [self._crop(images, y, x) for y, x in view_places(*self._margins())]
-        return views + [view[:, :, ::-1] for view in views]
+    def _view(self, images: NDArray[np.uint8], view: int) -> NDArray[np.uint8]:
+        if self.num_views == 1:
+            return self._centre(images)
+        y, x, mirrored = view_places(*self._margins())[view]
+        crop = self._crop(images, y, x)
+        return crop[:, :, ::-1] if mirrored else crop
 
     def _random_crops(
         self, images: NDArray[np.uint8], rng: np.random.Generator
@@ -124,9 +137,10 @@ class ImageProvider(DataProvider):
         return crops.transpose(0, 2, 3, 1)
 
 
-def view_places(down: int, right: int) -> list[tuple[int, int]]:
-    """Where the first five views lie in an image, if they can move so far; the rest is mirrored."""
-    return [(0, 0), (0, right), (down // 2, right // 2), (down, 0), (down, right)]
+def view_places(down: int, right: int) -> list[tuple[int, int, bool]]:
+    """Where the ten views lie in an image, if a crop can move so far, and which are mirrored."""
+    places = [(0, 0), (0, right), (down // 2, right // 2), (down, 0), (down, right)]
+    return [(y, x, mirrored) for mirrored in (False, True) for y, x in places]
 
 
 def mean_image(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
-"""Loads the next batch in the background while the current one trains."""
+"""Loads the next batch in the background while the current one is used."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -10,31 +10,34 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from data_providers.base import DataProvider
-
 Matrices = list[NDArray[np.float32]]
 
 
 class Prefetcher:
-    """Iterates over (epoch, number, matrices) of a sequence of batches, one batch ahead.
+    """Iterates over (number, epoch or view, matrices) of a sequence of batches, one batch ahead.
 
     One thread loads; at most two batches are alive, the one handed out and the next. An error in
     loading is raised where its batch would have been handed out. Close it, or use it in `with`.
     """
 
-    def __init__(self, provider: DataProvider, sequence: Iterable[tuple[int, int]]) -> None:
-        """Args: sequence: (epoch, batch number) pairs, taken one at a time; may be endless."""
-        self._provider = provider
+    def __init__(
+        self, load: Callable[[int, int], Matrices], sequence: Iterable[tuple[int, int]]
+    ) -> None:
+        """Args:
+        load: the method of this name of a provider, or load_view.
+        sequence: its arguments for each batch, taken one at a time; may be endless.
+        """
+        self._load = load
         self._sequence = iter(sequence)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
         self._next = self._load_next()
 
     def __iter__(self) -> Iterator[tuple[int, int, Matrices]]:
         while self._next is not None:
-            epoch, number, future = self._next
+            number, which, future = self._next
             matrices = future.result()
             self._next = self._load_next()
-            yield epoch, number, matrices
+            yield number, which, matrices
 
     def __enter__(self) -> Self:
         return self
@@ -54,6 +57,6 @@ class Prefetcher:
         self._pool.shutdown(cancel_futures=True)
 
     def _load_next(self) -> tuple[int, int, Future[Matrices]] | None:
-        for epoch, number in self._sequence:
-            return epoch, number, self._pool.submit(self._provider.load, number, epoch)
+        for number, which in self._sequence:
+            return number, which, self._pool.submit(self._load, number, which)
         return None

@@ -29,8 +29,8 @@ TEXT = (
 )
 
 
-def build(definition: Source) -> Net:
-    parameters = Source("params.cfg", parameter_file(TEXT))
+def build(definition: Source, extra: str = "") -> Net:
+    parameters = Source("params.cfg", parameter_file(TEXT, extra))
     graph = read_graph(definition, parameters, SHAPES)
     return Net(graph, ReferenceOps(np.float64), batch_size=4, keep=["probs"])
 
@@ -94,6 +94,20 @@ def test_shared_weights_are_parted(net: Net, name: str) -> None:
 def test_parted_weights_are_not_converted_with_their_source(net: Net) -> None:
     new = transformed(net, unshare=["c[0]"], conv_to_local=["b"])
     assert types(new) == {"a": "conv", "b": "local", "c": "conv", "d": "fc", "e": "fc"}
+    assert_same_outputs(net, new)
+
+
+@pytest.mark.parametrize("what", [{"unshare": ["c[0]"]}, {"conv_to_local": ["b"]}])
+def test_sums_of_gradients_are_left_behind(what: dict[str, list[str]]) -> None:
+    extra = "".join(f"[{name}]\nupdatePeriod=2\n" for name in "bc")
+    net = build(Source("net.cfg", TEXT), extra)
+    net.train_step(make_batch())
+    definition, state = transform(Source("net.cfg", TEXT), net.graph, net.state(), **what)
+    new = build(definition, extra)
+    new.load_state(state)
+    assert net.state()["b.weights.0.grad"].any()
+    changed = "b" if "conv_to_local" in what else "c"
+    assert not new.state()[f"{changed}.weights.0.grad"].any()
     assert_same_outputs(net, new)
 
 

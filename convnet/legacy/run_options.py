@@ -52,7 +52,8 @@ OPTIONS = {
 }
 
 CROPPED = "cifar-cropped"
-"""v1's provider of crops. Its --crop-border is what is cut on each side of 32 x 32 pixels."""
+"""v1's provider of crops. Its --crop-border is what is cut on each side; v2 has no such option."""
+CROP_BORDER = {"crop_border": OldOption("crop-border", "Integer", "crop_border")}
 
 
 def our_options(parser: Any) -> dict[str, Any]:
@@ -67,12 +68,10 @@ def our_options(parser: Any) -> dict[str, Any]:
         for name, option in (options.items() if isinstance(options, dict) else ())
         if isinstance(option, dict) and "value" in option
     }
-    provider, border = stored.get("dp_type"), stored.get("crop_border", 4)
-    if isinstance(provider, str) and provider == CROPPED:
-        inner = 32 - 2 * border if type(border) is int and 0 <= border < 16 else 0
-        stored |= {"dp_type": "cifar", "inner_size": inner}
+    provider = stored.get("dp_type")
+    cropped = isinstance(provider, str) and provider == CROPPED
     found = {}
-    for name, option in OPTIONS.items():
+    for name, option in (OPTIONS | (CROP_BORDER if cropped else {})).items():
         if name in stored and option.ours in FIELDS:
             value = stored[name]
             if type(value) is int and option.kind in ("Boolean", "Float"):
@@ -93,8 +92,14 @@ def _fits(name: str, value: Any) -> bool:
     return True
 
 
-def options_parser(options: Mapping[str, Any]) -> Instance:
-    """The original's OptionsParser with these options of ours."""
+def options_parser(options: Mapping[str, Any], side: int) -> Instance:
+    """v2's OptionsParser with these options of ours.
+
+    Args:
+        side: of the images that the net is given.
+    """
+    if options.get("data_provider") == CROPPED:
+        options = {**options, "data_provider": "cifar", "inner_size": side}
     stored = {}
     for name, option in OPTIONS.items():
         value = options.get(option.ours)

@@ -48,7 +48,8 @@ def v2_pickle(checkpoint: Checkpoint, graph: Graph) -> bytes:
         "train_outputs": state.train_outputs,
         "test_outputs": state.test_outputs,
     }
-    return write_pickle({"model_state": model, "op": options_parser(checkpoint.options)})
+    side = checkpoint.data_shapes[0][1]
+    return write_pickle({"model_state": model, "op": options_parser(checkpoint.options, side)})
 
 
 class _Matrices:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from convnet.checkpoint import write_atomically
-from convnet.errors import ConvnetError, NonFiniteError, OptionError
+from convnet.errors import ConvnetError, OptionError
 from convnet.layer_types.cost import LogregCost
 from convnet.layer_types.data import DataLayer
-from convnet.net import Matrices
 from convnet.show.figures import picture
 from convnet.train.session import Session
-from convnet.train.testing import loaded_batches, minibatches
+from convnet.train.testing import (
+    Tested,
+    check_batch,
+    test_batch,
+    tested_batches,
+    write_json,
+    write_npz,
+)
 
 ROWS, COLUMNS = 2, 4
 IMAGES = ROWS * COLUMNS
@@ -40,6 +43,11 @@ class Classifier:
     softmax: str
     labels: DataLayer
     names: list[str]
+
+    def read(self, tested: Tested) -> Predictions:
+        """What the net said of a test batch."""
+        labels = tested.labels[self.labels.name].astype(np.int64)
+        return Predictions(tested.predictions[self.softmax].T, labels)
 
 
 @dataclass(frozen=True)
@@ -80,42 +88,11 @@ def open_classifier(session: Session, softmax: str = "") -> Classifier:
             f"no cost.logreg compares softmax layer '{softmax}' with labels, so there is no right "
             f"class; name another with --show-preds"
         )
-    session.net.keep(softmax)
     classes = graph[softmax].shape.size
     names = list(session.test_data.label_names)
     if len(names) != classes:
         names = [str(label) for label in range(classes)]
     return Classifier(session, softmax, costs[0].labels, names)
-
-
-def predict(
-    classifier: Classifier, number: int, matrices: Matrices, columns: np.ndarray
-) -> Predictions:
-    """The predictions for some images of a test batch.
-
-    Args:
-        number: of the batch.
-        matrices: the batch, with all views of its images one after the other.
-        columns: of the images in the first view.
-
-    Raises:
-        NonFiniteError: a cost is NaN or infinite.
-    """
-    net, views = classifier.session.net, classifier.session.test_data.num_views
-    cases = matrices[0].shape[1] // views
-    total = np.zeros((len(classifier.names), columns.size))
-    try:
-        for view in range(views):
-            chosen = [matrix[:, columns + view * cases] for matrix in matrices]
-            probs = []
-            for part in minibatches(chosen, net):
-                net.finite_costs(part)
-                probs.append(net.activity(classifier.softmax).reshape(len(total), -1))
-            total += np.concatenate(probs, axis=1)
-    except NonFiniteError as error:
-        raise NonFiniteError(f"test batch {number}: {error}") from None
-    labels = matrices[classifier.labels.index][classifier.labels.rows][0, columns]
-    return Predictions(total.T / views, labels.astype(np.int64))
 
 
 def predict_all(classifier: Classifier) -> Iterator[tuple[int, Predictions]]:
@@ -125,9 +102,8 @@ def predict_all(classifier: Classifier) -> Iterator[tuple[int, Predictions]]:
         NonFiniteError: a cost is NaN or infinite.
     """
     session = classifier.session
-    for number, matrices in loaded_batches(session, session.options.test_range):
-        cases = matrices[0].shape[1] // session.test_data.num_views
-        yield number, predict(classifier, number, matrices, np.arange(cases))
+    for tested in tested_batches(session, session.options.test_range):
+        yield tested.number, classifier.read(tested)
 
 
 @dataclass(frozen=True)
@@ -147,13 +123,17 @@ def examples(classifier: Classifier, only_errors: bool, seed: int) -> Iterator[E
     """
     rng = np.random.default_rng(seed)
     session = classifier.session
-    numbers = rng.permutation(session.options.test_range).tolist()
-    for number, matrices in loaded_batches(session, numbers):
-        order = rng.permutation(matrices[0].shape[1] // session.test_data.num_views)
-        for start in range(0, order.size, IMAGES):
-            columns = order[start : start + IMAGES]
-            found = predict(classifier, number, matrices, columns)
-            pictures = session.test_data.plottable(matrices[0][:, columns])
+    data = session.test_data
+    # As few images as are likely to do: those that fill the picture, or many to find errors in.
+    step = session.net.batch_size if only_errors else IMAGES
+    for number in rng.permutation(session.options.test_range).tolist():
+        first = data.load_view(number, 0)
+        order = rng.permutation(check_batch(session.net, first, number))
+        for columns in (order[start : start + step] for start in range(0, order.size, step)):
+            others = (data.load_view(number, view) for view in range(1, data.num_views))
+            chosen = ([matrix[:, columns] for matrix in view] for view in chain([first], others))
+            found = classifier.read(test_batch(session, number, chosen))
+            pictures = data.plottable(first[0][:, columns])
             for pixels, probs, label in zip(pictures, found.probs, found.labels, strict=True):
                 if not only_errors or probs.argmax() != label:
                     yield Example(pixels, probs, int(label))
@@ -215,22 +195,17 @@ def write_predictions(classifier: Classifier, directory: Path) -> Iterator[Path]
     """
     files = {}
     for number, found in predict_all(classifier):
-        content = BytesIO()
-        np.savez(content, predictions=found.probs.astype(np.float32), labels=found.labels)
-        files[str(number)] = f"test_preds_{number}.npz"
-        yield _write(directory / files[str(number)], content.getvalue())
+        path = directory / f"test_preds_{number}.npz"
+        probs = found.probs.astype(np.float32)
+        write_npz(path, "predictions", predictions=probs, labels=found.labels)
+        files[str(number)] = path.name
+        yield path
     manifest = {
         "source_model": classifier.session.options.load_file,
         "layer": classifier.softmax,
         "label_names": classifier.names,
         "batches": files,
     }
-    yield _write(directory / "predictions.json", json.dumps(manifest, indent=1).encode())
-
-
-def _write(path: Path, content: bytes) -> Path:
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise ConvnetError(f"{path}: cannot write the predictions: {error.strerror}") from None
-    return path
+    path = directory / "predictions.json"
+    write_json(path, "predictions", manifest)
+    yield path

@@ -89,7 +89,7 @@ def draw_histograms(state: Mapping[str, np.ndarray], out: Path) -> None:
     Raises:
         ConvnetError: the picture cannot be written.
     """
-    matrices = {name: values for name, values in state.items() if not name.endswith(".inc")}
+    matrices = {stats.name: state[stats.name] for stats in weight_stats(state)}
     rows = ceil(len(matrices) / COLUMNS)
     with picture(out, 3 * COLUMNS, 2.2 * rows) as figure:
         grid = figure.subplots(rows, COLUMNS, squeeze=False).flat

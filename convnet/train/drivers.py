@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from convnet import report
@@ -11,7 +12,7 @@ from convnet.api import make_ops, read_graph
 from convnet.errors import OptionError, Problems
 from convnet.layer_types.base import TEST, TRAIN
 from convnet.net import Net
-from convnet.options import merge, require
+from convnet.options import Options, merge, option_name, require
 from convnet.train.gradcheck import check_gradients as compare_gradients
 from convnet.train.session import (
     Session,
@@ -24,7 +25,7 @@ from convnet.train.testing import (
     check_batch,
     check_feature_layer,
     logreg_costs,
-    output_cost,
+    output_layer,
     test_only,
     write_features,
 )
@@ -46,6 +47,10 @@ def start(given: dict[str, Any]) -> None:
     if given.get("write_features") and given.get("multiview_test"):
         raise OptionError("--write-features needs one view per image: leave out --multiview-test")
     session = open_session(given)
+    if _overwrites_data(session.options):
+        raise OptionError(
+            "--feature-path is where the data are: its files would overwrite them; name another"
+        )
     options, net = session.options, session.net
     if options.write_features:
         check_feature_layer(net.graph, options.write_features)
@@ -61,8 +66,8 @@ def start(given: dict[str, Any]) -> None:
         net.keep(options.write_features)
         write_features(session)
         return
-    if options.test_out:
-        output_cost(session)
+    if options.test_out or given.get("logreg_name"):
+        output_layer(session)
     if session.test_data.num_views > 1 and not logreg_costs(net.graph):
         raise OptionError("--multiview-test needs a cost.logreg layer; the net has none")
     if options.test_only:
@@ -70,6 +75,13 @@ def start(given: dict[str, Any]) -> None:
         return
     _announce(session)
     train(session)
+
+
+def _overwrites_data(options: Options) -> bool:
+    """The features have the names of batches."""
+    path, data = Path(options.feature_path), Path(options.data_path)
+    given = options.write_features and options.data_path
+    return bool(given) and path.resolve() == data.resolve()
 
 
 def _warn(warnings: Sequence[str]) -> None:
@@ -94,8 +106,11 @@ def check_gradients(given: dict[str, Any]) -> int:
     Needs a data provider (a dummy one will do) and the layer files; ranges, the data path and
     the save path only if the provider wants them.
     """
-    if given.get("load_file"):
-        raise OptionError("--check-grads checks initial weights: leave out --load-file")
+    for name in ("load_file", "conv_to_local", "unshare_weights"):
+        if given.get(name):
+            raise OptionError(
+                f"--check-grads checks the net of the layer files: leave out {option_name(name)}"
+            )
     options = merge(given, None)
     require(options, "layer_def", "layer_params", "data_provider")
     options.train_range = options.train_range or [1]

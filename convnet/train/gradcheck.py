@@ -49,14 +49,16 @@ def check_gradients(net: Net, matrices: Matrices, seed: int = 0) -> Iterator[Agr
     Random layers are in their test form. The objective is the sum over cost layers of coeff times
     the first value.
 
-    The net is given new random weights first, of a size that keeps activities near 1: with tiny
-    initial weights nearly every unit would sit on a kink, and rounding would hide the rest.
+    The net is given new random weights first, of a size that keeps activities near 1, and images
+    are scaled for the same: with tiny activities nearly every unit would sit on a kink, with large
+    ones a logistic neuron would be saturated, and rounding would hide the rest.
 
     Args:
         net: on a float64 backend.
         matrices: one minibatch.
     """
     clock = Clock(seed)
+    matrices = [m / max(1, m.std()) if len(m) > 1 else m for m in matrices]  # no single labels
     coeffs = {cost.name: cost.coeff for cost in net.costs}
 
     def objective() -> float:

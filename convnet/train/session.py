@@ -108,7 +108,8 @@ def open_session(given: dict[str, Any]) -> Session:
     needed += ["data_provider", "test_range"]
     needed += ["train_range"] if training else []
     needed += [] if loaded else ["layer_def", "layer_params"]
-    needed += [] if loaded or options.save_file or not training else ["save_path"]
+    saving = training or options.force_save
+    needed += ["save_path"] if saving and not (loaded or options.save_file) else []
     needed += ["feature_path"] if options.write_features else []
     require(options, *needed)
     if options.threads:
@@ -123,7 +124,7 @@ def open_session(given: dict[str, Any]) -> Session:
     shapes = list(test_data.shapes)
     if loaded:
         name = str(find_checkpoint(Path(options.load_file)))
-        if training:
+        if saving:
             _check_batch_in_progress(options, loaded, name)
         _check_definition(options, given, loaded, name)
         checkpoint = replace(
@@ -158,24 +159,7 @@ def open_session(given: dict[str, Any]) -> Session:
         )
         state = TrainingState()
     if options.conv_to_local or options.unshare_weights:
-        definition, weights = transform(
-            definition,
-            net.graph,
-            net.state(),
-            conv_to_local=options.conv_to_local,
-            unshare=options.unshare_weights,
-        )
-        graph = read_graph(
-            definition, parameters, shapes, lenient=options.lenient, problems=problems
-        )
-        net = Net(
-            graph,
-            make_ops(backend),
-            batch_size=options.mini,
-            seed=options.seed,
-            conserve_mem=options.conserve_mem,
-        )
-        net.load_state(weights)
+        definition, net = _transformed(options, net, definition, parameters, shapes)
     if training:
         require_cost(net)
     for name in given:
@@ -194,6 +178,32 @@ def open_session(given: dict[str, Any]) -> Session:
         problems.warnings,
         backend,
     )
+
+
+def _transformed(
+    options: Options,
+    net: Net,
+    definition: Source,
+    parameters: Source,
+    shapes: list[tuple[int, int, int]],
+) -> tuple[Source, Net]:
+    """The definition and the net that --conv-to-local and --unshare-weights make of a net."""
+    definition, weights = transform(
+        definition,
+        net.graph,
+        net.state(),
+        conv_to_local=options.conv_to_local,
+        unshare=options.unshare_weights,
+    )
+    new = Net(
+        read_graph(definition, parameters, shapes, lenient=options.lenient),
+        net.ops,
+        batch_size=options.mini,
+        seed=options.seed,
+        conserve_mem=options.conserve_mem,
+    )
+    new.load_state(weights)
+    return definition, new
 
 
 def require_cost(net: Net) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -63,84 +65,94 @@ def test_numbers(options: Options, tests_done: int) -> list[int]:
     return [numbers[tests_done % len(numbers)]] if options.test_one else numbers
 
 
-def loaded_batches(session: Session, numbers: Sequence[int]) -> Iterator[tuple[int, Matrices]]:
-    """Number and matrices of each test batch, loaded in the background and checked."""
-    sequence = ((1, number) for number in numbers)
-    with Prefetcher(session.test_data, sequence) as batches:
-        for _, number, matrices in batches:
-            check_batch(session.net, matrices, number)
-            yield number, matrices
+@dataclass(frozen=True)
+class Tested:
+    """What a net said of a test batch.
+
+    Attributes:
+        number: of the batch.
+        costs: their sums over the images; with several views per image those of each cost.logreg,
+            computed from the mean predictions, and no others.
+        cases: the number of images.
+        predictions: for each cost.logreg what it judges, the mean over the views, (classes,
+            images), by the name of that layer.
+        labels: for each cost.logreg the right classes, (images,), by the name of their layer.
+    """
+
+    number: int
+    costs: Sums
+    cases: int
+    predictions: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
 
 
-def test_batch(session: Session, number: int, matrices: Matrices) -> tuple[Sums, int]:
-    """The sums of all costs over a test batch, and its number of images.
-
-    With several views per image the predictions are averaged first, and only cost.logreg is
-    computed. With --test-out the predictions are written.
+def tested_batches(session: Session, numbers: Sequence[int]) -> Iterator[Tested]:
+    """Tests the net on some batches, whose views are loaded one by one in the background.
 
     Raises:
+        BatchError, NonFiniteError: see test_batch.
+    """
+    data = session.test_data
+    sequence = ((number, view) for number in numbers for view in range(data.num_views))
+    with Prefetcher(data.load_view, sequence) as loaded:
+        for number, views in groupby(loaded, key=lambda item: item[0]):
+            yield test_batch(session, number, (matrices for _, _, matrices in views))
+
+
+def test_batch(session: Session, number: int, views: Iterable[Matrices]) -> Tested:
+    """Tests the net on a batch.
+
+    Args:
+        number: of the batch.
+        views: all of its images, or of some of them.
+
+    Raises:
+        BatchError: naming the batch, if it does not fit the net.
         NonFiniteError: naming the batch and the first layer with a NaN or infinity.
     """
-    net, views = session.net, session.test_data.num_views
-    cases = matrices[0].shape[1] // views
-    by_view = [[m[:, view * cases : (view + 1) * cases] for m in matrices] for view in range(views)]
+    net, count = session.net, session.test_data.num_views
+    judged = {cost: cost.inputs[1].name for cost in logreg_costs(net.graph)}
+    means: dict[str, np.ndarray] = {}
     sums: Sums = {}
-    wanted = output_cost(session) if session.options.test_out else None
-    predictions = []
-    try:
-        for parts in zip(*(minibatches(view, net) for view in by_view), strict=True):
-            if views > 1:
-                means = mean_predictions(net, parts)
-                costs = {c.name: net.cost_values(c, parts[0], means[c]) for c in means}
-            else:
-                costs = net.finite_costs(parts[0])
-                means = _predictions(net) if wanted else {}
-            add_costs(sums, reported(net, costs))
-            if wanted:
-                predictions.append(means[wanted].reshape(-1, parts[0][0].shape[1]))
-    except NonFiniteError as error:
-        raise NonFiniteError(f"test batch {number}: {error}") from None
-    if wanted:
-        _write_predictions(session, number, np.concatenate(predictions, axis=1).T)
-    return sums, cases
+    for matrices in views:
+        cases = check_batch(net, matrices, number)
+        found: dict[str, list[np.ndarray]] = {name: [] for name in judged.values()}
+        for part in minibatches(matrices, net):
+            try:
+                add_costs(sums, reported(net, net.finite_costs(part)))
+            except NonFiniteError as error:
+                raise NonFiniteError(f"test batch {number}: {error}") from None
+            for name, parts in found.items():
+                parts.append(net.activity(name).reshape(-1, part[0].shape[1]))
+        for name, parts in found.items():
+            means[name] = means.get(name, 0) + np.concatenate(parts, axis=1) / count
+    if count > 1:
+        sums = {}
+        averaged = {c.name: net.cost_values(c, matrices, means[name]) for c, name in judged.items()}
+        add_costs(sums, reported(net, averaged))
+    labels = {cost.labels.name: cost.labels.read(matrices)[0] for cost in judged}
+    return Tested(number, sums, cases, means, labels)
 
 
 def logreg_costs(graph: Graph) -> list[LogregCost]:
     return [layer for layer in graph.values() if isinstance(layer, LogregCost)]
 
 
-def _predictions(net: Net) -> dict[LogregCost, np.ndarray]:
-    """What the net predicted in its last pass, by cost."""
-    return {cost: net.activity(cost.inputs[1].name) for cost in logreg_costs(net.graph)}
-
-
-def mean_predictions(net: Net, views: Sequence[Matrices]) -> dict[LogregCost, np.ndarray]:
-    """The predictions averaged over views of the same images, by cost."""
-    means: dict[LogregCost, np.ndarray] = {}
-    for view in views:
-        net.finite_costs(view)
-        for cost, predictions in _predictions(net).items():
-            means[cost] = means.get(cost, 0) + predictions / len(views)
-    return means
-
-
-def output_cost(session: Session) -> LogregCost:
-    """The cost whose predictions --test-out writes: that of --logreg-name, or the only one.
+def output_layer(session: Session) -> str:
+    """The layer whose predictions --test-out writes: what the cost of --logreg-name judges.
 
     Raises:
-        OptionError: there is no such cost, or there are several.
+        OptionError: there is no such cost; or none is named, and they judge several layers.
     """
-    costs = {cost.name: cost for cost in logreg_costs(session.net.graph)}
     name = session.options.logreg_name
-    if not name and len(costs) == 1:
-        (name,) = costs
-    if name not in costs:
-        known = ", ".join(costs) or "none"
+    costs = {cost.name: cost.inputs[1].name for cost in logreg_costs(session.net.graph)}
+    layers = {layer for cost, layer in costs.items() if name in ("", cost)}
+    if len(layers) != 1:
         raise OptionError(
-            f"--test-out writes the predictions of one cost.logreg layer, named by --logreg-name; "
-            f"the net has {known}, found '{name}'"
+            f"--logreg-name: expected a cost.logreg layer, whose predictions --test-out writes; "
+            f"the net has {', '.join(costs) or 'none'}, found '{name}'"
         )
-    return costs[name]
+    return layers.pop()
 
 
 def _write_predictions(session: Session, number: int, predictions: np.ndarray) -> None:
@@ -150,34 +162,41 @@ def _write_predictions(session: Session, number: int, predictions: np.ndarray) -
         ConvnetError: the file cannot be written.
     """
     options = session.options
-    values = np.ascontiguousarray(predictions, np.float32)
+    values = np.ascontiguousarray(predictions.T, np.float32)
     path = Path(options.test_out) / f"test_preds_{number}"
     if options.feature_format == "npz":
-        path = path.with_name(f"{path.name}.npz")
-        content = BytesIO()
-        np.savez(content, predictions=values)
-        _write(path, content.getvalue(), "predictions")
+        write_npz(path.with_name(f"{path.name}.npz"), "predictions", predictions=values)
     else:
-        note = f"generated from {options.load_file}"
-        _write(path, write_pickle({"data": values, "note": note}), "predictions")
+        content = {"data": values, "note": f"generated from {options.load_file}"}
+        write_file(path, "predictions", write_pickle(content))
 
 
 def test_batches(session: Session, numbers: Sequence[int], *, verbose: bool) -> tuple[Sums, int]:
     """The sums of all costs over several test batches, and the number of images.
 
+    With --test-out the predictions are written.
+
     Args:
         verbose: print a line for each batch.
+
+    Raises:
+        BatchError, NonFiniteError: see test_batch.
+        ConvnetError: a file cannot be written.
     """
+    wanted = output_layer(session) if session.options.test_out else ""
     sums: Sums = {}
     total = 0
     started = time.perf_counter()
-    for number, matrices in loaded_batches(session, numbers):
-        costs, cases = test_batch(session, number, matrices)
-        add_costs(sums, costs)
-        total += cases
+    for tested in tested_batches(session, numbers):
+        if wanted:
+            _write_predictions(session, tested.number, tested.predictions[wanted])
+        add_costs(sums, tested.costs)
+        total += tested.cases
         if verbose:
             seconds = time.perf_counter() - started
-            report.text(f"batch {number}: ({costs}, {cases}) ({seconds:.3f} sec)")
+            report.text(
+                f"batch {tested.number}: ({tested.costs}, {tested.cases}) ({seconds:.3f} sec)"
+            )
             started = time.perf_counter()
     return sums, total
 
@@ -205,24 +224,25 @@ def write_features(session: Session) -> None:
     name, directory = options.write_features, Path(options.feature_path)
     files: dict[str, str] = {}
     size = 0
-    for number, matrices in loaded_batches(session, options.test_range):
-        parts = []
-        for part in minibatches(matrices, net):
-            net.finite_costs(part)
-            parts.append(net.activity(name).reshape(-1, part[0].shape[1]).T)
-        features = np.ascontiguousarray(np.concatenate(parts), np.float32)
-        size = features.shape[1]
-        labels = {"labels": matrices[1]} if len(matrices) > 1 else {}
-        if options.feature_format == "npz":
-            file = directory / f"data_batch_{number}.npz"
-            content = BytesIO()
-            np.savez(content, features=features, **{name: m[0] for name, m in labels.items()})
-            _write(file, content.getvalue())
-        else:
+    with Prefetcher(session.test_data.load_view, ((n, 0) for n in options.test_range)) as batches:
+        for number, _, matrices in batches:
+            check_batch(net, matrices, number)
+            parts = []
+            for part in minibatches(matrices, net):
+                net.finite_costs(part)
+                parts.append(net.activity(name).reshape(-1, part[0].shape[1]).T)
+            features = np.ascontiguousarray(np.concatenate(parts), np.float32)
+            size = features.shape[1]
+            labels = {"labels": matrices[1]} if len(matrices) > 1 else {}
             file = directory / f"data_batch_{number}"
-            _write(file, write_pickle({"data": features} | labels))
-        files[str(number)] = file.name
-        report.text(f"Wrote feature file {file}")
+            if options.feature_format == "npz":
+                file = file.with_name(f"{file.name}.npz")
+                first_rows = {key: matrix[0] for key, matrix in labels.items()}
+                write_npz(file, "features", features=features, **first_rows)
+            else:
+                write_file(file, "features", write_pickle({"data": features} | labels))
+            files[str(number)] = file.name
+            report.text(f"Wrote feature file {file}")
     if options.feature_format == "npz":
         manifest = {
             "source_model": options.load_file,
@@ -231,13 +251,35 @@ def write_features(session: Session) -> None:
             "label_names": list(session.test_data.label_names),
             "batches": files,
         }
-        _write(directory / "features.json", json.dumps(manifest, indent=1).encode())
+        write_json(directory / "features.json", "features", manifest)
     else:
         meta = {"source_model": options.load_file, "num_vis": size, "batch_size": options.mini}
-        _write(directory / "batches.meta", write_pickle(meta))
+        write_file(directory / "batches.meta", "features", write_pickle(meta))
+    if options.force_save:
+        report.text(f"Saved checkpoint to {session.save()}")
 
 
-def _write(path: Path, content: bytes, what: str = "features") -> None:
+def write_npz(path: Path, what: str, **arrays: np.ndarray) -> None:
+    """Raises: ConvnetError if the file cannot be written."""
+    content = BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    write_file(path, what, content.getvalue())
+
+
+def write_json(path: Path, what: str, values: Mapping[str, object]) -> None:
+    """Raises: ConvnetError if the file cannot be written."""
+    write_file(path, what, json.dumps(values, indent=1).encode())
+
+
+def write_file(path: Path, what: str, content: bytes) -> None:
+    """Writes a file that is whole or not there.
+
+    Args:
+        what: is in it, for the message.
+
+    Raises:
+        ConvnetError: it cannot be written.
+    """
     try:
         write_atomically(path, content)
     except OSError as error:

@@ -81,17 +81,17 @@ def train(session: Session) -> None:
     if done >= total:
         report.text(f"Nothing to do: {options.epochs} epochs are done; raise --epochs to go on")
         return
-    sequence = ((1 + i // len(numbers), numbers[i % len(numbers)]) for i in range(done, total))
+    sequence = ((numbers[i % len(numbers)], 1 + i // len(numbers)) for i in range(done, total))
     log = report.Log(session.directory / "log.jsonl")
     log.write("start", options=options.as_dict(), done=done, total=total)
     stop = StopRequest()
     started = time.perf_counter()
     with (
         stop.listening(),
-        Prefetcher(session.train_data, sequence) as batches,
+        Prefetcher(session.train_data.load, sequence) as batches,
         report.ProgressBar(total, done) as bar,
     ):
-        for epoch, number, matrices in batches:
+        for number, epoch, matrices in batches:
             clock = Clock(options.seed, epoch, number, progress=done / total)
             finished = _train_batch(session, matrices, clock, stop)
             if finished:

@@ -76,6 +76,22 @@ def test_infer_shape(dimension, shape):
     assert infer_shape(dimension) == shape
 
 
+def test_a_view_is_a_part_of_what_is_loaded():
+    class Views(Counting):
+        num_views = 3
+
+        def load(self, number, epoch):
+            return [np.arange(12.0, dtype=np.float32).reshape(2, 6), np.zeros((1, 6), np.float32)]
+
+    provider = Views(Path(), [1], ProviderOptions(), test=True)
+    data, labels = provider.load_view(1, 2)
+    assert data.tolist() == [[4, 5], [10, 11]]
+    assert labels.shape == (1, 2)
+    provider.num_views = 4
+    with pytest.raises(DataError, match="batch 1: expected 4 views of its cases, found 6 columns"):
+        provider.load_view(1, 0)
+
+
 def test_number_ranges():
     assert number_ranges([7, 3, 1, 2, 2]) == "1-3,7"
     assert number_ranges([]) == "none"

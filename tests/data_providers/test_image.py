@@ -139,6 +139,10 @@ def test_ten_views(folder, batches):
             np.testing.assert_allclose(as_image(column), expected, atol=1e-4)
     np.testing.assert_array_equal(labels, [[0, 1, 2, 3, 0, 1] * 10])
     np.testing.assert_array_equal(matrix, np.tile(np.eye(4)[:, [0, 1, 2, 3, 0, 1]], 10))
+    whole = (data, labels, matrix)
+    for view in range(10):
+        for alone, together in zip(provider.load_view(1000, view), whole, strict=True):
+            np.testing.assert_array_equal(alone, together[:, view * cases : (view + 1) * cases])
 
 
 def test_scalar_mean(folder, batches):

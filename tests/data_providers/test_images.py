@@ -145,6 +145,9 @@ def test_ten_views(data):
             start = 3 * (view + 5 * mirrored)
             np.testing.assert_allclose(matrix[:, start : start + 3], expected, atol=1e-4)
             np.testing.assert_array_equal(labels[0, start : start + 3], batches[2].labels)
+            alone = source.load_view(3, view + 5 * mirrored)
+            np.testing.assert_array_equal(alone[0], matrix[:, start : start + 3])
+            np.testing.assert_array_equal(alone[1], labels[:, start : start + 3])
 
 
 def test_multiview_leaves_training_alone(data):

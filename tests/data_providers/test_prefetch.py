@@ -34,15 +34,15 @@ def prefetch_threads():
 
 
 def test_gives_the_sequence_in_order(provider):
-    sequence = [(1, 1), (1, 2), (2, 1), (2, 2)]
-    with Prefetcher(provider, sequence) as batches:
-        seen = [(epoch, number, m[0].item()) for epoch, number, m in batches]
-    assert seen == [(1, 1, 11), (1, 2, 12), (2, 1, 21), (2, 2, 22)]
+    sequence = [(1, 1), (2, 1), (1, 2), (2, 2)]
+    with Prefetcher(provider.load, sequence) as batches:
+        seen = [(number, epoch, m[0].item()) for number, epoch, m in batches]
+    assert seen == [(1, 1, 11), (2, 1, 12), (1, 2, 21), (2, 2, 22)]
     assert prefetch_threads() == []
 
 
 def test_loads_one_batch_ahead(provider):
-    with Prefetcher(provider, ((1, n) for n in itertools.count(1) if n != 13)) as batches:
+    with Prefetcher(provider.load, ((n, 1) for n in itertools.count(1) if n != 13)) as batches:
         iterator = iter(batches)
         for turn in range(1, 4):
             provider.waiting.clear()
@@ -53,20 +53,20 @@ def test_loads_one_batch_ahead(provider):
 
 
 def test_an_error_comes_in_its_turn(provider):
-    with Prefetcher(provider, [(1, 1), (1, 13), (1, 2)]) as batches:
+    with Prefetcher(provider.load, [(1, 1), (13, 1), (2, 1)]) as batches:
         iterator = iter(batches)
-        assert next(iterator)[1] == 1
+        assert next(iterator)[0] == 1
         with pytest.raises(DataError, match="batch 13 is broken"):
             next(iterator)
 
 
 def test_an_empty_sequence(provider):
-    with Prefetcher(provider, []) as batches:
+    with Prefetcher(provider.load, []) as batches:
         assert list(batches) == []
 
 
 def test_closing_ends_it(provider):
-    batches = Prefetcher(provider, itertools.repeat((1, 1)))
+    batches = Prefetcher(provider.load, itertools.repeat((1, 1)))
     iterator = iter(batches)
     next(iterator)
     batches.close()

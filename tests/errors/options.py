@@ -28,6 +28,13 @@ OPTIONS = [
         save_file=None,
     ),
     option(
+        "missing --save-path (the run makes its own directory here; or give --save-file)" + SEE,
+        "give one of the two",
+        save_file=None,
+        test_only=1,
+        force_save=1,
+    ),
+    option(
         "unknown option --epoch-s; did you mean --epochs?" + SEE,
         "correct the name",
         epoch_s=2,

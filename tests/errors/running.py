@@ -241,13 +241,18 @@ PRODUCTS = [
         "another directory",
     ),
     command(
+        "--load-file=good --write-features=fc --feature-path=data",
+        "--feature-path is where the data are: its files would overwrite them; name another",
+        "that",
+    ),
+    command(
         "--load-file=good --write-features=fc --feature-path=out --multiview-test=1",
         "--write-features needs one view per image: leave out --multiview-test",
         "leave it out",
     ),
     command(
         "--load-file=good --check-grads=1",
-        "--check-grads checks initial weights: leave out --load-file",
+        "--check-grads checks the net of the layer files: leave out --load-file",
         "give the layer files instead",
     ),
 ]

@@ -122,8 +122,11 @@ COMMON = {
         (2, {}, COMMON | {"inner_size": 0, "scalar_mean": -1.0}),
         (2, {"inner_size": 24, "scalar_mean": 127.5, "save_file_override": "run"},
          COMMON | {"inner_size": 24, "scalar_mean": 127.5, "save_file": "run"}),
-        (1, {"dp_type": "cifar-cropped", "crop_border": 3}, COMMON | {"inner_size": 26}),
-        (1, {"dp_type": "cifar-cropped", "crop_border": "x"}, COMMON | {"inner_size": 0}),
+        (1, {"crop_border": 3}, COMMON),  # it does not concern the provider
+        (1, {"dp_type": "cifar-cropped", "crop_border": 3},
+         COMMON | {"data_provider": "cifar-cropped", "crop_border": 3}),
+        (1, {"dp_type": "cifar-cropped", "crop_border": "x"},
+         COMMON | {"data_provider": "cifar-cropped"}),
         (1, {"minibatch_size": "x", "test_batch_range": [1, "x"], "num_epochs": -1,
              "testing_freq": [[]], "data_path": 3, "dp_type": np.zeros(3)},
          {k: v for k, v in COMMON.items()

@@ -186,6 +186,18 @@ def test_a_place_that_cannot_be_written(net, tmp_path):
             convert_checkpoint(tmp_path, tmp_path / "3.2", form)
 
 
+def test_crops_of_version_1(tmp_path):
+    """cuda-convnet2 has no such provider, but crops of the same size."""
+    ours = checkpoint_of(EVERYTHING, shapes=((2, 7, 7), (1, 1, 1)))
+    ours.options |= {"data_provider": "cifar-cropped", "crop_border": 1}
+    (tmp_path / "2.3").write_bytes(
+        v2_pickle(ours, read_graph(ours.definition, ours.parameters, ours.data_shapes))
+    )
+    options = load_checkpoint(tmp_path).options
+    assert (options["data_provider"], options["inner_size"]) == ("cifar", 7)
+    assert "crop_border" not in options
+
+
 def test_in_the_middle_of_a_batch(tmp_path):
     """The original has no such state: it would go on with the next batch."""
     ours = checkpoint_of(EVERYTHING, shapes=((2, 7, 7), (1, 1, 1)))

@@ -9,6 +9,7 @@ from tests.show.conftest import pixels_of
 STATE = {
     "a.weights.0": np.array([[3, -4], [0, 1]], np.float32),
     "a.weights.0.inc": np.array([[0.5, 0.5], [-1, 0]], np.float32),
+    "a.weights.0.grad": np.ones((2, 2), np.float32),  # of a sum over several minibatches
     "a.biases": np.zeros((1, 2), np.float32),
     "a.biases.inc": np.ones((1, 2), np.float32),
 }

@@ -115,14 +115,13 @@ def test_tests_take_one_batch_in_turn(place, capsys, monkeypatch):
     from data_providers.images import ImageProvider
 
     loaded = []
-    load = ImageProvider.load
+    load_view = ImageProvider.load_view
 
-    def recorded(self, number, epoch):
-        if self.test:
-            loaded.append(number)
-        return load(self, number, epoch)
+    def recorded(self, number, view):
+        loaded.append(number)
+        return load_view(self, number, view)
 
-    monkeypatch.setattr(ImageProvider, "load", recorded)
+    monkeypatch.setattr(ImageProvider, "load_view", recorded)
     train(place, capsys, "turn", epochs=2, test_freq=2, test_range="4-6")
     assert loaded == [4, 5, 6, 4]
     loaded.clear()

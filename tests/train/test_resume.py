@@ -312,10 +312,13 @@ def test_a_batch_in_progress_that_has_shrunk(place, run, signals_at, capsys):
     )
 
 
-def test_tests_and_features_may_cut_a_batch_in_progress_otherwise(place, run, signals_at):
+def test_tests_and_features_may_cut_a_batch_in_progress_otherwise(place, run, signals_at, capsys):
     signals_at(2)
     assert place.train(run) == 0
     assert place.resume(run, mini=3, test_only=1) == 0
+    # But not if that is saved: the run would go on in another place.
+    assert place.resume(run, mini=3, test_only=1, force_save=1) == 1
+    assert "saved in the middle of batch 1.1, with --mini 4" in capsys.readouterr().err
 
 
 def test_another_save_path_gets_a_directory_of_its_own(place, run):

@@ -93,6 +93,11 @@ def test_a_new_net_can_be_tested(place, capsys):
     assert "Test output" in capsys.readouterr().out
 
 
+def test_views_are_never_in_memory_together(place, monkeypatch, capsys):
+    monkeypatch.setattr(ImageProvider, "load", None)
+    assert run(place, test_only=1, multiview_test=1) == 0
+
+
 def test_views_need_a_cost_that_can_average(place, capsys):
     definition = place.root / "sum2.cfg"
     without_labels = DEFINITION.replace("[labels]\ntype = data\ndataIdx = 1\n", "")
@@ -281,13 +286,13 @@ def test_an_increment_that_is_no_number_is_never_saved(place, capsys, monkeypatc
 
 
 def test_nan_while_testing_only(place, capsys, monkeypatch):
-    load = ImageProvider.load
+    load_view = ImageProvider.load_view
 
-    def damaged(self, number, epoch):
-        data, labels = load(self, number, epoch)
+    def damaged(self, number, view):
+        data, labels = load_view(self, number, view)
         return [data * np.float32(np.nan), labels]
 
-    monkeypatch.setattr(ImageProvider, "load", damaged)
+    monkeypatch.setattr(ImageProvider, "load_view", damaged)
     for options in ({"test_only": 1}, {"write_features": "fc", "feature_path": place.root / "f"}):
         assert run(place, **options) == 1
         assert "Layer 'data': its data holds a NaN or infinity" in capsys.readouterr().err
@@ -318,13 +323,34 @@ def test_predictions_in_the_form_of_the_original(place, tmp_path):
 
 
 def test_predictions_need_to_know_which_cost(place, tmp_path, capsys):
-    options = {"test_only": 1, "test_out": tmp_path / "out", "logreg_name": "absent"}
+    options = {"test_only": 1, "multiview_test": 1, "logreg_name": "absent"}
     assert run(place, **options) == 1
-    assert capsys.readouterr().err == (
-        "error: --test-out writes the predictions of one cost.logreg layer, named by "
-        "--logreg-name; the net has logprob, found 'absent'\n"
-    )
+    assert run(place, **options, test_out=tmp_path / "out") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == 2 * [
+        "error: --logreg-name: expected a cost.logreg layer, whose predictions --test-out "
+        "writes; the net has logprob, found 'absent'"
+    ]
     assert not (tmp_path / "out").exists()
+
+
+def test_costs_of_one_layer_need_no_name(tmp_path, capsys):
+    place = Workplace(tmp_path)
+    parent = "\n[parent]\ntype=cost.logreg\ninputs=labels,probs\nchildren=logprob\n"
+    place.definition.write_text(DEFINITION + parent)
+    place.parameters.write_text(place.parameters.read_text() + "\n[parent]\ncoeff=1\n")
+    tested = place.arguments(test_only=1, multiview_test=1, test_out=tmp_path / "out")
+    assert cli.main(tested) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert re.search(r"^parent:  [\d., ]+$", capsys.readouterr().out, re.M)
+
+
+def test_force_save_saves_after_features(place, tmp_path, capsys):
+    features = {"write_features": "fc", "feature_path": tmp_path / "features", "test_range": 5}
+    assert run(place, **features, force_save=1, save_file=tmp_path / "again") == 0
+    assert f"Saved checkpoint to {tmp_path / 'again'}" in capsys.readouterr().out
+    again = convnet.checkpoint.load_checkpoint(tmp_path / "again")
+    assert_same(again, place.checkpoint("run"))
 
 
 def test_force_save_saves_after_a_test(place, tmp_path, capsys):
@@ -346,6 +372,14 @@ def test_a_transformed_net_can_be_saved_and_gives_the_same(place, tmp_path, caps
     assert "locally-connected layer 'conv'" in capsys.readouterr().out
     # The run goes on as a local net; the option is not repeated.
     assert cli.main(as_arguments({"load_file": tmp_path / "local", "epochs": 4})) == 0
+
+
+def test_a_warning_about_a_transformed_net_comes_once(tmp_path, capsys):
+    place = Workplace(tmp_path)
+    place.parameters.write_text(place.parameters.read_text() + "\n[gone]\nepsW=1\n")
+    options = {"lenient": 1, "conv_to_local": "conv", "test_only": 1}
+    assert cli.main(place.arguments(**options)) == 0
+    assert capsys.readouterr().out.count("warning: ") == 1
 
 
 def test_options_that_do_nothing_say_so(place, capsys):
