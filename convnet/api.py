@@ -39,13 +39,13 @@ def make_ops(backend: str = "cpu") -> Ops:
 
     Args:
         backend: "cpu" (float32, fast), "reference" (numpy, float64, slow), "cuda" or "cuda:N" (the
-            first GPU or GPU N, float32), or "emulated" (the kernels of the GPU on the host, slow).
+            first GPU or GPU N, through CuPy, float32), "pycuda" or "pycuda:N" (through PyCUDA), or
+            "emulated" (the kernels of the GPU on the host, slow).
 
     Raises:
         OptionError: another name.
         DeviceError: a GPU that cannot be used.
     """
-    kind, _, number = backend.partition(":")
     if backend == "cpu":
         from convnet.ops.cpu import CpuOps  # imports numba
 
@@ -54,18 +54,23 @@ def make_ops(backend: str = "cpu") -> Ops:
         from convnet.ops.reference import ReferenceOps
 
         return ReferenceOps(np.float64)
-    if backend == "cuda" or (kind == "cuda" and number.isdecimal()):
-        from convnet.ops.cuda.cupy_driver import CupyDriver
-        from convnet.ops.cuda.ops import CudaOps
-
-        return CudaOps(CupyDriver(int(number or 0)))
     if backend == "emulated":
         from convnet.ops.cuda.emulated.driver import EmulatedDriver
         from convnet.ops.cuda.ops import CudaOps
 
         return CudaOps(EmulatedDriver())
+    kind, colon, number = backend.partition(":")
+    if kind in ("cuda", "pycuda") and (number.isdecimal() or not colon):
+        from convnet.ops.cuda import cupy_driver, pycuda_driver
+        from convnet.ops.cuda.ops import CudaOps
+
+        device = int(number or 0)
+        if kind == "cuda":
+            return CudaOps(cupy_driver.CupyDriver(device))
+        return CudaOps(pycuda_driver.PycudaDriver(device))
     raise OptionError(
-        f"backend must be 'cpu', 'reference', 'cuda', 'cuda:N' or 'emulated'; found '{backend}'"
+        "backend must be 'cpu', 'reference', 'emulated', 'cuda', 'pycuda', or 'cuda:N' for GPU N; "
+        f"found '{backend}'"
     )
 
 

@@ -21,3 +21,12 @@ __device__ inline void store(float* target, float value, int add) {
 
 // A loop over the images of this thread, where a block has a row.
 #define EACH_IMAGE(n, N) int n = threadIdx.x; n < N; n += blockDim.x
+
+// First and last + 1 of a run of numbers along one dimension, as far as they exist.
+struct Span {
+    int first, end;
+
+    __device__ Span(int first, int end, int length)
+        : first(first > 0 ? first : 0), end(end < length ? end : length) {}
+    __device__ int size() const { return end - first; }
+};

@@ -10,9 +10,10 @@
 // one for each group and, if LOCAL, each pixel.
 //
 // Shapes: images (C, H, W, N), acts (F, P, Q, N), filters (TAPS, F), or (P, Q, TAPS, F) if LOCAL,
-// with TAPS = C / GROUPS * K * K. Constants: LOCAL, CHANNELS (C), HEIGHT, WIDTH (H, W), FILTERS (F),
-// FILTER_SIZE (K), PADDING, STRIDE, GROUPS, OUT_HEIGHT, OUT_WIDTH (P, Q); the sides of the tiles,
-// FPROP_ROWS, FPROP_COLUMNS and so on; IMAGE_QUADS: 1 if N is a multiple of 4, else 0.
+// with TAPS = C / GROUPS * K * K.
+// Constants: LOCAL, CHANNELS (C), HEIGHT, WIDTH (H, W), FILTERS (F), FILTER_SIZE (K), PADDING,
+// STRIDE, GROUPS, OUT_HEIGHT, OUT_WIDTH (P, Q); the sides of the tiles, FPROP_ROWS, FPROP_COLUMNS
+// and so on; IMAGE_QUADS: 1 if N is a multiple of 4, else 0.
 // Launch: grid (tiles of columns, tiles of rows, groups x parts), block TILE_THREADS. Parts are for
 // fprop the pixels if LOCAL, else 1; for dgrad the pixels if LOCAL, else STRIDE * STRIDE; for wgrad
 // the pixels if LOCAL, else what the sum is divided into.
@@ -96,7 +97,8 @@ struct Fprop {
         const int filter = block.group * GROUP_FILTERS + block.row + row;
         float bias = 0;  // the columns that are stored at once are of one pixel
         if (bias_kind == 1) bias = biases[filter];
-        if (bias_kind == 2) bias = biases[filter * OUT_PIXELS + pixel + (block.column + column) / N];
+        if (bias_kind == 2)
+            bias = biases[filter * OUT_PIXELS + pixel + (block.column + column) / N];
         if (add) add_held<SPAN>(place, sums);
         for (int i = 0; i < SPAN; ++i) {
             const float x = sums[i] + bias;
@@ -205,7 +207,8 @@ struct Dgrad {
 extern "C" __global__ void __launch_bounds__(Dgrad::Tile::THREADS)
     dgrad(const float* __restrict__ filters, const float* __restrict__ acts_grad,
           float* images_grad, int add, int N) {
-    Dgrad problem{filters, acts_grad, images_grad, add, N, Dgrad::Tile(LOCAL ? PIXELS : STRIDE * STRIDE)};
+    Dgrad problem{filters, acts_grad, images_grad, add, N,
+                  Dgrad::Tile(LOCAL ? PIXELS : STRIDE * STRIDE)};
     problem.locate();
     multiply(problem, 0, problem.steps());
 }
@@ -240,9 +243,10 @@ struct Wgrad {
             return images + ((channel * HEIGHT + h) * WIDTH + w) * N + n;
         });
         b.load<Tile::THREADS>([&](int k, int place) -> const float* {
-            const int filter = block.column + place, n = first_image + k;
-            if (filter >= GROUP_FILTERS || n >= N) return nullptr;
-            return acts_grad + ((block.group * GROUP_FILTERS + filter) * OUT_PIXELS + pixel) * N + n;
+            const int column = block.column + place, n = first_image + k;
+            if (column >= GROUP_FILTERS || n >= N) return nullptr;
+            const int filter = block.group * GROUP_FILTERS + column;
+            return acts_grad + (filter * OUT_PIXELS + pixel) * N + n;
         });
     }
 

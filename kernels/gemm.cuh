@@ -107,11 +107,13 @@ struct Lines {
     // From source(k, own_place).
     template <int THREADS, class Source>
     __device__ void load(Source source) {
-        constexpr int LINE = SIDE / SPAN;
-        static_assert(THREADS % LINE == 0, "a thread must always have the same place");
+        constexpr int LINE = SIDE / SPAN, LINES = THREADS / LINE;
+        static_assert(THREADS % LINE == 0 && DEPTH % LINES == 0, "all threads copy equally much");
 #pragma unroll
-        for (int k = threadIdx.x / LINE; k < DEPTH; k += THREADS / LINE)
+        for (int i = 0; i < DEPTH; i += LINES) {
+            const int k = threadIdx.x / LINE + i;
             copy_or_clear<SPAN>(&numbers[k][own_place()], source(k, own_place()));
+        }
     }
 
     // The numbers of COUNT places at k .. k + 3.
@@ -134,10 +136,14 @@ struct Columns {
     // From source(k, place).
     template <int THREADS, class Source>
     __device__ void load(Source source) {
-        const int k = threadIdx.x % (DEPTH / SPAN) * SPAN;
+        constexpr int LINE = DEPTH / SPAN, LINES = THREADS / LINE;
+        static_assert(THREADS % LINE == 0 && SIDE % LINES == 0, "all threads copy equally much");
+        const int k = threadIdx.x % LINE * SPAN;
 #pragma unroll
-        for (int p = threadIdx.x / (DEPTH / SPAN); p < SIDE; p += THREADS / (DEPTH / SPAN))
+        for (int i = 0; i < SIDE; i += LINES) {
+            const int p = threadIdx.x / LINE + i;
             copy_or_clear<SPAN>(&numbers[p][k], source(k, p));
+        }
     }
 
     template <int COUNT>

@@ -6,21 +6,14 @@
 
 #include "common.cuh"
 
-// First and last + 1 of a neighbourhood along one dimension.
-struct Span {
-    int first, end;
-
-    __device__ Span(int from, int size, int length)
-        : first(from > 0 ? from : 0), end(from + size < length ? from + size : length) {}
-    __device__ int size() const { return end - first; }
-};
-
 // The elements that element i is normalised by, and those that are normalised by it.
 __device__ inline Span reads(int i, int length, int size, int blocked = 0) {
-    return Span(blocked ? i / size * size : i - size / 2, size, length);
+    const int first = blocked ? i / size * size : i - size / 2;
+    return Span(first, first + size, length);
 }
 __device__ inline Span readers(int i, int length, int size, int blocked = 0) {
-    return Span(blocked ? i / size * size : i + size / 2 - size + 1, size, length);
+    const int first = blocked ? i / size * size : i + size / 2 - size + 1;
+    return Span(first, first + size, length);
 }
 
 // Channel and pixel of this block. Neighbouring blocks have neighbouring channels or pixels, so
@@ -61,14 +54,16 @@ __device__ float sum_pixels(Span rows, Span columns, int channel, int H, int W, 
     return sum;
 }
 
-extern "C" __global__ void rnorm_fprop(const float* __restrict__ images, int norm_size, float scale,
-                                       float power, float min_div, float* denoms, float* acts,
-                                       int H, int W, int N) {
+// rnorm and cnorm; `squared` are the images, or what cnorm_diffs makes of them.
+extern "C" __global__ void pixels_fprop(const float* __restrict__ images,
+                                        const float* __restrict__ squared, int norm_size,
+                                        float scale, float power, float min_div, float* denoms,
+                                        float* acts, int H, int W, int N) {
     const Place at = Place::by_pixels(H, W);
     const Span rows = reads(at.h, H, norm_size), columns = reads(at.w, W, norm_size);
     for (EACH_IMAGE(n, N)) {
         const float squares = sum_pixels(rows, columns, at.c, H, W, [&](int row, int, int) {
-            return images[row * N + n] * images[row * N + n];
+            return squared[row * N + n] * squared[row * N + n];
         });
         const int i = at.row * N + n;
         normalise(images[i], squares, scale, power, min_div, &denoms[i], &acts[i]);
@@ -144,21 +139,6 @@ extern "C" __global__ void cnorm_diffs(const float* __restrict__ images, int nor
         const float sum = sum_pixels(rows, columns, at.c, H, W,
                                      [&](int row, int, int) { return images[row * N + n]; });
         diffs[at.row * N + n] = images[at.row * N + n] - share * sum;
-    }
-}
-
-extern "C" __global__ void cnorm_fprop(const float* __restrict__ images,
-                                       const float* __restrict__ diffs, int norm_size, float scale,
-                                       float power, float min_div, float* denoms, float* acts,
-                                       int H, int W, int N) {
-    const Place at = Place::by_pixels(H, W);
-    const Span rows = reads(at.h, H, norm_size), columns = reads(at.w, W, norm_size);
-    for (EACH_IMAGE(n, N)) {
-        const float squares = sum_pixels(rows, columns, at.c, H, W, [&](int row, int, int) {
-            return diffs[row * N + n] * diffs[row * N + n];
-        });
-        const int i = at.row * N + n;
-        normalise(images[i], squares, scale, power, min_div, &denoms[i], &acts[i]);
     }
 }
 

@@ -8,15 +8,7 @@
 
 #include "common.cuh"
 
-// First and last + 1 of the pixels of a window, or of the windows that hold a pixel.
-struct Span {
-    int first, end;
-
-    __device__ Span(int first, int end, int length)
-        : first(first > 0 ? first : 0), end(end < length ? end : length) {}
-    __device__ int size() const { return end - first; }
-};
-
+// The pixels of a window.
 __device__ inline Span window_rows(int p) {
     const int first = ROW_START + p * ROW_STRIDE;
     return Span(first, first + ROW_SIZE, HEIGHT);
@@ -29,6 +21,7 @@ __device__ inline Span window_columns(int q) {
 
 __device__ inline int floor_divide(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 
+// The windows that hold a pixel.
 __device__ inline Span holders(int pixel, int start, int stride, int size, int count) {
     const int past = pixel - start;  // the first window
     return Span(-floor_divide(size - 1 - past, stride), floor_divide(past, stride) + 1, count);

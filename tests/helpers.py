@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convnet.api import DataShapes, read_graph
+from convnet.api import DataShapes, make_ops, read_graph
 from convnet.config.reader import Source
 from convnet.errors import ConfigError
 from convnet.graph import Graph
@@ -18,8 +19,6 @@ from convnet.layer_types.base import Mode
 from convnet.net import Matrices, Net
 from convnet.ops.base import Ops
 from convnet.ops.cuda.emulated.build import COMPILER
-from convnet.ops.cuda.emulated.driver import EmulatedDriver
-from convnet.ops.cuda.ops import CudaOps
 from convnet.ops.reference import ReferenceOps
 from convnet.plan import Clock
 from convnet.train.gradcheck import check_gradients
@@ -129,10 +128,14 @@ def make_net(
 
 
 def emulated_ops() -> Ops:
-    """The GPU backend on the emulated device; skips the test where its compiler is missing."""
-    if not shutil.which(COMPILER):
+    """The GPU backend on the emulated device; skips the test where its compiler is missing.
+
+    CONVNET_TEST_BACKEND=cuda runs the same tests on a GPU.
+    """
+    backend = os.environ.get("CONVNET_TEST_BACKEND", "emulated")
+    if backend == "emulated" and not shutil.which(COMPILER):
         pytest.skip(f"the emulated device compiles kernels by {COMPILER}, which is not installed")
-    return CudaOps(EmulatedDriver())
+    return make_ops(backend)
 
 
 def make_batch(shapes: DataShapes = SHAPES, cases: int = 4, seed: int = 0) -> list[np.ndarray]:

@@ -112,7 +112,8 @@ def test_backends() -> None:
     with pytest.raises(OptionError) as caught:
         make_ops("gpu")
     assert str(caught.value) == (
-        "backend must be 'cpu', 'reference', 'cuda', 'cuda:N' or 'emulated'; found 'gpu'"
+        "backend must be 'cpu', 'reference', 'emulated', 'cuda', 'pycuda', or 'cuda:N' for GPU N; "
+        "found 'gpu'"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from convnet.api import choose_backend, make_ops
 from convnet.errors import DeviceError
-from convnet.ops.cuda import cupy_driver
+from convnet.ops.cuda import cupy_driver, pycuda_driver
 from convnet.ops.cuda.emulated.driver import EmulatedDriver
 from tests.helpers import emulated_ops
 from tests.train.helpers import Workplace
@@ -52,7 +52,14 @@ def test_which(gpu: list[int], chosen: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert choose_backend(gpu) == (chosen, "")
 
 
-def test_make_ops_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cupy_driver, "CupyDriver", no_gpu)
-    with pytest.raises(DeviceError, match="there is no GPU 3"):
-        make_ops("cuda:3")
+@pytest.mark.parametrize(
+    ("backend", "driver", "device"),
+    [("cuda", "CupyDriver", 0), ("cuda:3", "CupyDriver", 3), ("pycuda:1", "PycudaDriver", 1)],
+)
+def test_make_ops_needs_a_gpu(
+    backend: str, driver: str, device: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = cupy_driver if driver == "CupyDriver" else pycuda_driver
+    monkeypatch.setattr(module, driver, no_gpu)
+    with pytest.raises(DeviceError, match=f"there is no GPU {device}"):
+        make_ops(backend)

@@ -91,9 +91,9 @@ class CudaWindowOps(Launcher, WindowOps):
     def rnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
         shape = images.shape
         self._norm(
-            "rnorm_fprop",
+            "pixels_fprop",
             shape,
-            checked("images", images, *shape),
+            *(checked("images", images, *shape), images),
             *(norm.size, norm.scale, norm.power, norm.min_div),
             checked("denoms", denoms, *shape),
             checked("acts", acts, *shape),
@@ -158,7 +158,7 @@ class CudaWindowOps(Launcher, WindowOps):
         checked("diffs", diffs, *shape)
         self._norm("cnorm_diffs", shape, images, norm.size, diffs)
         self._norm(
-            "cnorm_fprop",
+            "pixels_fprop",
             shape,
             *(images, diffs),
             *(norm.size, norm.scale, norm.power, norm.min_div),

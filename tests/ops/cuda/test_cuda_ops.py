@@ -12,8 +12,10 @@ from convnet.geometry import Window
 from convnet.neurons import NEURON_TYPES
 from convnet.ops.base import Ops
 from convnet.ops.cuda.convolution_ops import Plan, Tile
+from convnet.ops.cuda.emulated.driver import EmulatedDriver
 from convnet.ops.cuda.launch import checked
 from convnet.ops.cuda.neurons import KINDS
+from convnet.ops.cuda.ops import CudaOps
 from tests import reference
 from tests.helpers import emulated_ops
 from tests.ops.check import apply, assert_close, numbers, uploaded
@@ -84,3 +86,28 @@ def test_nothing_to_do(ops: Ops) -> None:
     target = uploaded(ops, np.ones((2, 3)))
     ops.copy_cases(target, 0, target, 0, 0)
     assert ops.download(target).tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+def test_the_order_of_threads_does_not_matter() -> None:
+    """To the last bit."""
+    emulated_ops()  # or skips
+    g, N = Window(2, 7, 6, 3, 3, padding=1), 33
+    rng = np.random.default_rng(2)
+    arrays = {
+        "images": numbers(rng, *g.images_shape, N),
+        "acts_grad": numbers(rng, *g.acts_shape, N),
+    }
+    classes = numbers(rng, 10, N)
+    results = []
+    for schedule in ("forward", "reverse", "7"):
+        ops = CudaOps(EmulatedDriver(schedule=schedule))
+        got = [
+            apply(ops, "conv_wgrad", g=g, **arrays, filters_grad=g.conv_filters_shape),
+            apply(ops, "softmax_fprop", inputs=classes, acts=classes.shape),
+            apply(ops, "bias_grad", acts_grad=classes, biases_grad=(10,)),
+            apply(ops, "sum2_cost", inputs=arrays["images"], values=(1,)),
+        ]
+        results.append([value for outputs in got for value in outputs.values()])
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)

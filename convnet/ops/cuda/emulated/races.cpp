@@ -24,8 +24,9 @@ struct Access {
 };
 
 struct Word {
-    Access writes[2], reads[2];
-    uint8_t written;  // bytes that have a value, as bits
+    Access writes[2] = {}, reads[2] = {};
+    uint32_t block = ~0u;  // that a word of shared memory belongs to
+    uint8_t written = 0;   // bytes that have a value, as bits
 };
 
 struct Zone {
@@ -136,9 +137,13 @@ void follow(char *address, int size, bool write, bool atomic, bool aligned, void
                   (uint16_t)(current - threads), 0, atomic};
     for (char *end = address + size; address < end;) {
         Word &word = zone->words[(address - zone->begin) / 4];
+        if (zone->array < NONE && word.block != current_block) {  // each block has its own
+            word = Word();
+            word.block = current_block;
+        }
         int first = (uintptr_t)address % 4, count = std::min<long>(4 - first, end - address);
         access.bytes = ((1 << count) - 1) << first;
-        if (zone->array < 0 && (!write || atomic) && access.bytes & ~word.written) {
+        if (zone->array < NONE && (!write || atomic) && access.bytes & ~word.written) {
             if (Finding *finding = find("reads what was not written before, in", code))
                 finding->array = zone->array, finding->offset = address - zone->begin;
         }
@@ -176,8 +181,6 @@ void on_launch() {
 }
 
 void on_block() {
-    for (Zone &zone : zones)
-        if (zone.array < 0) std::fill(zone.words.begin(), zone.words.end(), Word());
     std::fill(known[0], known[thread_count], 0);
     on_barrier();
 }
