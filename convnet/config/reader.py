@@ -27,8 +27,9 @@ MAX_NESTING = 50
 DEFAULT = "DEFAULT"
 
 _COMMENT = re.compile(r"\s*[#;]|rem(\s|$)", re.IGNORECASE)
-_INLINE_COMMENT = re.compile(r"\s;.*")
-_HEADER = re.compile(r"\[([^\]]+)\]\s*([#;].*)?$")
+# A blank and a semicolon begin a comment, but inside brackets only the value's first semicolon can.
+_INLINE_COMMENT = re.compile(r"^([^;]*?)\s;.*|\s;(?![^\[\]]*\]).*")
+_HEADER = re.compile(r"\[([^\]]+)\]\s*([^#;].*)?")
 _KEY = re.compile(r"([^:=]+)[:=](.*)", re.DOTALL)
 _REFERENCE = re.compile(r"%(?:%|\(([^)]*)\)s|)")
 _TOML_HEADER = re.compile(r"\s*\[([^\]]+)\]")
@@ -52,7 +53,7 @@ class Source:
 
     @classmethod
     def from_path(cls, path: Path) -> Source:
-        """Reads a UTF-8 file (a byte-order mark is tolerated).
+        """Reads a file in UTF-8 (a byte-order mark is tolerated), or else in Latin-1.
 
         Raises:
             ConfigError: missing or unreadable file, too large, or not text.
@@ -66,15 +67,11 @@ class Source:
             raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes; not a layer file")
         try:
             text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise ConfigError(
-                f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8; "
-                "a layer file must be UTF-8 text"
-            ) from None
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")  # cuda-convnet took any bytes
         if "\0" in text:
             line = text.count("\n", 0, text.index("\0")) + 1
-            raise ConfigError(f"{path}:{line}: holds a NUL byte; a layer file must be UTF-8 text")
+            raise ConfigError(f"{path}:{line}: holds a NUL byte; a layer file must be text")
         return cls(str(path), text, toml=path.suffix.lower() == ".toml")
 
 
@@ -157,6 +154,8 @@ def _read_ini(source: Source, problems: Problems) -> dict[str, Section]:
             header = _HEADER.match(text)
             if not header:
                 problems.add(where, f"expected a section header [name], found {quote(text)}")
+            elif header[2]:
+                problems.warn(where, f"{quote(header[2])} after the section header is ignored")
             # A damaged header still opens a section, so that its keys do not land in the one above.
             name = (header[1] if header else text[1:]).strip()
             section = sections.setdefault(name, Section(name, source.name, number))
@@ -179,7 +178,7 @@ def _statements(text: str) -> list[tuple[int, list[str]]]:
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if not line.strip() or _COMMENT.match(line):
             continue
-        line = _INLINE_COMMENT.sub("", line).rstrip()
+        line = _INLINE_COMMENT.sub(r"\1", line).rstrip()
         if line[0].isspace() and statements and not statements[-1][1][0].startswith("["):
             statements[-1][1].append(line.strip())
         else:

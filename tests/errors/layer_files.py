@@ -29,7 +29,7 @@ LAYER_FILES = [
         layer_def="net.cfg",
     ),
     option(
-        "data/mean.safetensors:1: byte ... is not UTF-8; a layer file must be UTF-8 text",
+        "data/mean.safetensors:1: holds a NUL byte; a layer file must be text",
         "name the layer file",
         layer_def="data/mean.safetensors",
     ),
