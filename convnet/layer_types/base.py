@@ -171,7 +171,7 @@ class Layer(ABC):
     """
 
     type_name: ClassVar[str]
-    title: ClassVar[str]  # as in "Initialized <title> 'conv1'"
+    title: str  # as in "Initialized <title> 'conv1'"
     keys: ClassVar[tuple[Key, ...]] = ()
     min_inputs: ClassVar[int] = 1
     max_inputs: ClassVar[int | None] = 1

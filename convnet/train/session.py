@@ -161,8 +161,6 @@ def open_session(given: dict[str, Any]) -> Session:
             conserve_mem=options.conserve_mem,
         )
         net.load_state(weights)
-    if training:
-        require_cost(net)
     for name in given:
         if note := FIELDS[name].metadata["note"]:
             problems.warn("", f"{option_name(name)}: {note}")
@@ -178,15 +176,6 @@ def open_session(given: dict[str, Any]) -> Session:
         run_directory(options, given),
         problems.warnings,
     )
-
-
-def require_cost(net: Net) -> None:
-    """Raises: OptionError if the net cannot be trained, for want of a cost layer."""
-    if not net.costs:
-        raise OptionError(
-            "the net has no cost layer, so there is nothing to minimise; add one, such as "
-            "cost.logreg, to the layer definition"
-        )
 
 
 def _resume(given: dict[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:

@@ -215,6 +215,22 @@ def test_lenient_turns_unknown_and_misplaced_keys_into_warnings():
     ]
 
 
+def test_lenient_takes_doubtful_values_as_the_original_did():
+    keys = (*KEYS[:-2], Key("wc", Float(min=0, clips=True), "", file="parameters", per_input=True))
+    text = "epsW=0.1,-0.2\nwc=-1"
+    values, errors, warnings = parse("filterSize=3", text, n_inputs=2, lenient=True, keys=keys)
+    assert errors == []
+    assert values["epsW"] == (Const(0.1), Const(0.0))
+    assert values["wc"] == (0, 0)
+    reasons = [
+        "p:2: Layer 'c': parameter 'epsW' is '-0.2': expected a learning rate of at least 0, "
+        "found '-0.2'",
+        "p:3: Layer 'c': parameter 'wc' is '-1': expected a finite number >= 0",
+    ]
+    assert warnings == [f"{reason}; taken as 0.0" for reason in reasons]
+    assert parse("filterSize=3", text, n_inputs=2, keys=keys)[1] == reasons
+
+
 def test_every_mistake_is_one_line():
     _, errors, _ = parse(
         "filterSize=1\nneuron=a\n b", keys=(*KEYS, Key("neuron", NeuronKind(), ""))
