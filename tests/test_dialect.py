@@ -289,6 +289,7 @@ RATES = [
     taken("epsW=0.4\nepsB=0.5", "epsW=0\nepsB=0"),
     taken("momB=0.9\nwc=1\n", "momB=0.9\n"),
     taken("wc=1\n", "wc=-1\n"),
+    taken("momB=0.9\nwc=1\n", "momB=-0.9\nwc=1\n"),
     taken("wc=1\n", "wc=1\nwball=0\nsuperEps=x\ndropout=0.5\n"),
     refused("epsW=0.1,0.2", "epsW=0.1,0.2,0.3", LENGTH, "expected a list of length 2"),
     refused("epsW=0.4", "epsW=exp[base=0.4 ;tgtFactor=10]", SCHEDULE, "closing ']' missing"),

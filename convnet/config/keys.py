@@ -51,13 +51,14 @@ class Kind(ABC):
 class Float(Kind):
     """A finite number; `min` and `max` are allowed values, `above` is not.
 
-    If `clips`, the original took what is below `min` for it.
+    `below` says what the original did with a number below `min`: refuse it, take it for `min`, or
+    take it as it is.
     """
 
     min: float | None = None
     max: float | None = None
     above: float | None = None
-    clips: bool = False
+    below: Literal["refused", "min", "taken"] = "refused"
 
     noun: ClassVar[str] = "a finite number"
     number: ClassVar[type[float]] = float
@@ -74,8 +75,9 @@ class Float(Kind):
             finite = math.isfinite(value)
         except (ValueError, OverflowError):
             raise self._refusal() from None
-        if finite and self.clips and self.min is not None and value < self.min:
-            raise DoubtfulError(str(self._refusal()), self.number(self.min))
+        if finite and self.below != "refused" and self.min is not None and value < self.min:
+            instead = self.number(self.min) if self.below == "min" else value
+            raise DoubtfulError(str(self._refusal()), instead)
         if (
             not finite
             or (self.min is not None and value < self.min)

@@ -55,7 +55,7 @@ _WINDOW_KEYS = (
     ),
     Key(
         "modulesX",
-        Int(min=0, clips=True),
+        Int(min=0, below="min"),
         "filter positions per side; 0: as many as cover the padded image",
         default=0,
     ),
@@ -146,7 +146,7 @@ class ConvLayer(_FilterLayer):
         *WeightLayer.keys,
         Key(
             "wcNormMin",
-            Float(min=0, clips=True),
+            Float(min=0, below="min"),
             "least norm of a filter minus its mean, divided by its number of weights",
             default=0.0,
             file="parameters",
@@ -154,7 +154,7 @@ class ConvLayer(_FilterLayer):
         ),
         Key(
             "wcNormMax",
-            Float(min=0, clips=True),
+            Float(min=0, below="min"),
             "greatest such norm; 0: filters are left as they are",
             default=0.0,
             file="parameters",

@@ -31,7 +31,7 @@ class PoolLayer(Layer):
         Key("start", Int(), "row and column of the first window; may be negative", default=0),
         Key(
             "outputsX",
-            Int(min=0, clips=True),
+            Int(min=0, below="min"),
             "windows per side; 0: as many as cover the image",
             default=0,
         ),

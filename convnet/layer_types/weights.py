@@ -31,7 +31,7 @@ class WeightLayer(Layer):
         GPU_KEY,
         Key(
             "initW",
-            Float(),
+            Float(min=0, below="taken"),
             "initial weights are so many times standard normal numbers",
             default=0.01,
             per_input=True,
@@ -58,11 +58,22 @@ class WeightLayer(Layer):
         ),
         Key("epsW", Rate(), "learning rate of the weights", file="parameters", per_input=True),
         Key("epsB", Rate(), "learning rate of the biases", file="parameters"),
-        Key("momW", Float(), "momentum of the weights", file="parameters", per_input=True),
-        Key("momB", Float(), "momentum of the biases", file="parameters"),
+        Key(
+            "momW",
+            Float(min=0, below="taken"),
+            "momentum of the weights",
+            file="parameters",
+            per_input=True,
+        ),
+        Key(
+            "momB",
+            Float(min=0, below="taken"),
+            "momentum of the biases",
+            file="parameters",
+        ),
         Key(
             "wc",
-            Float(min=0, clips=True),
+            Float(min=0, below="min"),
             "L2 weight decay of the weights",
             default=0.0,
             file="parameters",
@@ -70,7 +81,7 @@ class WeightLayer(Layer):
         ),
         Key(
             "wball",
-            Float(min=0, clips=True),
+            Float(min=0, below="min"),
             "if > 0: after each update the norm of every column is this; in local layers at most "
             "this",
             default=0.0,
@@ -79,7 +90,7 @@ class WeightLayer(Layer):
         ),
         Key(
             "updatePeriod",
-            Int(min=0, clips=True),
+            Int(min=0, below="min"),
             "passes between two updates, 0: as few as possible; see docs/devices.md",
             default=0,
             file="parameters",

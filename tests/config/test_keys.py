@@ -216,18 +216,25 @@ def test_lenient_turns_unknown_and_misplaced_keys_into_warnings():
 
 
 def test_lenient_takes_doubtful_values_as_the_original_did():
-    keys = (*KEYS[:-2], Key("wc", Float(min=0, clips=True), "", file="parameters", per_input=True))
-    text = "epsW=0.1,-0.2\nwc=-1"
+    keys = (
+        *KEYS[:-2],
+        Key("wc", Float(min=0, below="min"), "", file="parameters", per_input=True),
+        Key("momB", Float(min=0, below="taken"), "", file="parameters"),
+    )
+    text = "epsW=0.1,-0.2\nwc=-1\nmomB=-.5"
     values, errors, warnings = parse("filterSize=3", text, n_inputs=2, lenient=True, keys=keys)
     assert errors == []
     assert values["epsW"] == (Const(0.1), Const(0.0))
     assert values["wc"] == (0, 0)
+    assert values["momB"] == -0.5
     reasons = [
         "p:2: Layer 'c': parameter 'epsW' is '-0.2': expected a learning rate of at least 0, "
         "found '-0.2'",
         "p:3: Layer 'c': parameter 'wc' is '-1': expected a finite number >= 0",
+        "p:4: Layer 'c': parameter 'momB' is '-.5': expected a finite number >= 0",
     ]
-    assert warnings == [f"{reason}; taken as 0.0" for reason in reasons]
+    taken = (0.0, 0.0, -0.5)
+    assert warnings == [f"{r}; taken as {value}" for r, value in zip(reasons, taken, strict=True)]
     assert parse("filterSize=3", text, n_inputs=2, keys=keys)[1] == reasons
 
 
