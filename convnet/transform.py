@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convnet.config.reader import Source, read_sections, write_sections
+from convnet.config.reader import Section, Source, read_sections, write_sections
+from convnet.config.schedules import split_list
 from convnet.errors import OptionError, Problems
 from convnet.graph import Graph
 from convnet.layer_types.conv import ConvLayer
@@ -42,45 +43,47 @@ def transform(
     """
     sections = read_sections(definition, Problems())
     state = dict(state)
+    parted = _shared_matrices(graph, unshare)
     # First the copies: a matrix that is no longer shared is not converted with its source.
-    for name, index in _shared_matrices(graph, unshare):
-        layer = graph[name]
-        assert isinstance(layer, WeightLayer)
-        source = layer.weights[index].name
-        state[f"{name}.weights.{index}"] = state[source].copy()
-        state[f"{name}.weights.{index}.inc"] = np.zeros_like(state[source])
-        entry = sections[name].entries["weightsource"]
-        items = [item.strip() for item in entry.value.split(",")]
-        items[index] = ""
-        sections[name].put("weightSource", ",".join(items), entry.line)
-        if isinstance(layer, WindowLayer) and any(layer.connections):
-            # The channels that the filters see came with them.
-            seen = [str(channel) for own in layer.connections for channel in own or ()]
-            sections[name].put("filterConns", ",".join(seen), entry.line)
-    parted = {f"{name}[{index}]" for name, index in _shared_matrices(graph, unshare)}
-    for layer in _convolutions(graph, conv_to_local, parted):
-        section = sections[layer.name]
-        section.put("type", "local", section.line)
-        shared_biases = layer.biases.shape[0] == layer.shape.channels
-        section.entries.pop("sharedbiases", None)
-        for i, parameter in enumerate(layer.weights):
-            name = f"{layer.name}.weights.{i}"
-            if name in state:
-                modules = layer.windows[i].out_pixels
-                state[name] = np.tile(state[name], (modules, 1))
-                state[f"{name}.inc"] = np.zeros_like(state[name])
-            assert parameter.shape == layer.windows[i].conv_filters_shape
-        if shared_biases:
-            name = layer.biases.name
-            pixels = layer.shape.height * layer.shape.width
-            state[name] = np.repeat(state[name], pixels, axis=0)
-            state[f"{name}.inc"] = np.zeros_like(state[name])
+    for layer, index in parted:
+        _unshare(layer, index, sections[layer.name], state)
+    for convolution in _convolutions(graph, conv_to_local, parted):
+        _make_local(convolution, sections[convolution.name], state)
     return Source(definition.name, write_sections(sections)), state
 
 
-def _shared_matrices(graph: Graph, names: Sequence[str]) -> list[tuple[str, int]]:
+def _unshare(layer: WeightLayer, index: int, section: Section, state: State) -> None:
+    source = state[layer.weights[index].name]
+    state[f"{layer.name}.weights.{index}"] = source.copy()
+    state[f"{layer.name}.weights.{index}.inc"] = np.zeros_like(source)
+    entry = section.entries["weightsource"]
+    items = split_list(entry.value)
+    items[index] = ""
+    section.put("weightSource", ",".join(items), entry.line)
+    if isinstance(layer, WindowLayer) and any(layer.connections):
+        # The channels that the filters see came with them.
+        seen = [str(channel) for own in layer.connections for channel in own or ()]
+        section.put("filterConns", ",".join(seen), entry.line)
+
+
+def _make_local(layer: ConvLayer, section: Section, state: State) -> None:
+    section.put("type", "local", section.line)
+    section.entries.pop("sharedbiases", None)
+    for i, window in enumerate(layer.windows):
+        name = f"{layer.name}.weights.{i}"
+        if name in state:
+            state[name] = np.tile(state[name], (window.out_pixels, 1))
+            state[f"{name}.inc"] = np.zeros_like(state[name])
+    biases = layer.biases
+    if biases.shape[0] == layer.shape.channels:  # shared by the pixels
+        pixels = layer.shape.height * layer.shape.width
+        state[biases.name] = np.repeat(state[biases.name], pixels, axis=0)
+        state[f"{biases.name}.inc"] = np.zeros_like(state[biases.name])
+
+
+def _shared_matrices(graph: Graph, names: Sequence[str]) -> list[tuple[WeightLayer, int]]:
     """Layer and index of the matrices that `names` means."""
-    found: list[tuple[str, int]] = []
+    found: list[tuple[WeightLayer, int]] = []
     for text in names:
         match = _MATRIX.fullmatch(text.strip())
         layer = graph.get(match[1]) if match else None
@@ -91,12 +94,18 @@ def _shared_matrices(graph: Graph, names: Sequence[str]) -> list[tuple[str, int]
             shared = [i for i in shared if i == int(match[2])]
         if not shared:
             raise OptionError(f"--unshare-weights: '{text}' shares no weights with others")
-        found += [(layer.name, i) for i in shared]
+        found += [(layer, i) for i in shared]
     return found
 
 
-def _convolutions(graph: Graph, names: Sequence[str], parted: set[str]) -> list[ConvLayer]:
-    """The layers of those names, and all that share filters with one of them."""
+def _convolutions(
+    graph: Graph, names: Sequence[str], parted: Sequence[tuple[WeightLayer, int]]
+) -> list[ConvLayer]:
+    """The layers of those names, and all that share filters with one of them.
+
+    Args:
+        parted: layer and index of the matrices that are no longer shared.
+    """
     wanted: list[ConvLayer] = []
     for name in names:
         layer = graph.get(name)
@@ -105,7 +114,7 @@ def _convolutions(graph: Graph, names: Sequence[str], parted: set[str]) -> list[
         wanted.append(layer)
 
     def filters(layer: ConvLayer) -> set[str]:
-        return {p.name for i, p in enumerate(layer.weights) if f"{layer.name}[{i}]" not in parted}
+        return {p.name for i, p in enumerate(layer.weights) if (layer, i) not in parted}
 
     for layer in wanted:  # grows while it is walked
         for other in graph.values():
