@@ -79,7 +79,7 @@ def check(arguments: Sequence[str]) -> int:
         "without it they are worked out from the layers",
     )
     parser.add_argument(
-        "--lenient", choices=("0", "1"), default="0", help="unknown keys are warnings"
+        "--lenient", choices=("0", "1"), default="0", help="what cuda-convnet ignored is a warning"
     )
     args = parser.parse_args(arguments)
     problems = Problems()
