@@ -34,7 +34,7 @@ def infer_data_shapes(specs: Sequence[LayerSpec]) -> list[Shape]:
     """Shapes of the data, by dataIdx, that the layers fit; 1x1x1 for labels.
 
     Raises:
-        ConfigError: nothing fits; the mistakes that remain with the most fitting shapes.
+        ConfigError: nothing fits; the mistakes that remain with the most fitting usual side.
     """
     data = {spec.name: int(spec.values["dataIdx"]) for spec in specs if spec.type == "data"}
     ends = {spec.name: spec.values["end"] for spec in specs if spec.type == "data"}
@@ -44,7 +44,7 @@ def infer_data_shapes(specs: Sequence[LayerSpec]) -> list[Shape]:
         if (count := _channels(specs, name, data)) or (count == UNKNOWN and not ends[name])
     }
     fewest: ConfigError | None = None
-    for pictures in _candidates(specs, list(channels.values())):
+    for number, pictures in enumerate(_candidates(specs, list(channels.values()))):
         shapes = [Shape(1)] * (max(data.values(), default=0) + 1)
         for index, shape in zip(channels, pictures, strict=True):
             shapes[index] = shape
@@ -54,7 +54,8 @@ def infer_data_shapes(specs: Sequence[LayerSpec]) -> list[Shape]:
         try:
             build_graph(specs, shapes)
         except ConfigError as error:
-            if fewest is None or _count(error) < _count(fewest):
+            # Where a picture is absurdly small, what is above the first layer is not looked at.
+            if fewest is None or (number < len(SIDES) and _count(error) < _count(fewest)):
                 fewest = error
             continue
         return shapes

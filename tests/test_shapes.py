@@ -102,6 +102,17 @@ def test_nothing_fits() -> None:
         shapes(DATA, LABELS, conv, CLASSIFIER)
 
 
+def test_mistakes_are_those_with_a_usual_side() -> None:
+    wrong = layer("a", "pool", "data", channels=3, sizeX=2, stride=3, pool="max")
+    wrong += layer("b", "conv", "data", channels=3, filterSize=5, weightSource="nobody", **CONV)
+    with pytest.raises(ConfigError) as caught:
+        shapes(DATA, LABELS, wrong, layer("top", "concat", "a,b"), CLASSIFIER)
+    assert [line.partition("': ")[2][:20] for line in str(caught.value).splitlines()] == [
+        "stride must be at mo",
+        "weightSource 'nobody",
+    ]
+
+
 @pytest.mark.parametrize(
     ("cost", "keys"), [("hingeloss", {}), ("gsinlabel", {"channels": 2, "imgSize": 1})]
 )
