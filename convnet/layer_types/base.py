@@ -79,7 +79,7 @@ class Backward:
     y: Buffer
     dy: Buffer
     dx: Sequence[Grad | None]
-    adds_to: Callable[[Parameter], Any]
+    adds_to: Callable[[Parameter], bool]
     mode: Mode
 
     @property
