@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -264,6 +264,10 @@ class Layer(ABC):
                 f"not interpretable as {channels}-channel images"
             )
         return Shape(channels, side, side)
+
+
+Earlier = Mapping[str, Layer]
+"""The layers defined above a layer, by name."""
 
 
 def check_equal_sizes(layer: Layer) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from convnet.config.keys import Float, Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import Backward, Grad, Layer, Mode
+from convnet.layer_types.base import Backward, Earlier, Grad, Layer, Mode
 from convnet.layer_types.weights import FcLayer, WeightLayer
 from convnet.neurons import IDENT
 from convnet.ops.base import Ops
@@ -93,9 +93,7 @@ class FcdropoLayer(FcLayer):
     keys = (_RATE, *FcLayer.keys)
     max_inputs = 1
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         self.keep_rate *= 1 - spec.values["rate"]
 
@@ -119,9 +117,7 @@ class FcdropcLayer(FcLayer):
     keys = (_RATE, *FcLayer.keys)
     max_inputs = 1
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         self.keep: float = 1 - spec.values["rate"]
 

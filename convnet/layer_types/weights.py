@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from convnet.config.keys import Float, Ignored, Int, Key, Names, Rate, Text
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Grad, Layer, Mode, Parameter
+from convnet.layer_types.base import (
+    GPU_KEY,
+    NEURON_KEY,
+    Backward,
+    Earlier,
+    Grad,
+    Layer,
+    Mode,
+    Parameter,
+)
 from convnet.neurons import IDENT
 from convnet.ops.base import Ops
 from convnet.plan import Buffer
@@ -101,9 +110,7 @@ class WeightLayer(Layer):
     max_inputs: ClassVar[int | None] = None
     needs_parameters = True
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         """`earlier`: the layers defined above, whose matrices `weightSource` may name."""
         super().__init__(spec, inputs)
         self._earlier = earlier
@@ -234,9 +241,7 @@ class FcLayer(WeightLayer):
     title = "fully-connected layer"
     keys = (Key("outputs", Int(min=1), "number of units"), *WeightLayer.keys)
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         self.make_layer(spec.values["outputs"])
 
