@@ -189,7 +189,8 @@ GRAMMAR = [
     refused("sharedBiases=1", "sharedBiases=maybe", "must be bool", "expected a boolean"),
     only_here("outputs=20", "outputs=20\n  # units", INT, "a comment that is indented"),
     only_here("[fc10]\ntype", "[ fc10 ]\ntype", "unused", "blanks around a section's name"),
-    only_original("outputs=20", "outputs=20\nnote=50%", "bare '%'", "a bare `%`"),
+    taken("outputs=20", "outputs=20\nnote=50%"),
+    taken("[data]", "[DEFAULT]\nnote=%(nobody)s\n[data]"),
 ]
 
 KEYS = [
@@ -275,7 +276,8 @@ NETS = [
         "a child of another type",
         "must be a layer of type 'cost.logreg'",
     ),
-    only_original("[both]\ncoeffs=1,1", "[both]\ncoeffs=1,1,1", "one entry", "length not checked"),
+    taken("[both]\ncoeffs=1,1", "[both]\ncoeffs=1,-1,1"),
+    refused("[both]\ncoeffs=1,1", "[both]\ncoeffs=1", "crashes", "one entry per input"),
 ]
 
 RATES = [
@@ -303,6 +305,10 @@ RATES = [
     refused("pow=.75", "", MISSING, "'pow' missing"),
     refused("[logprob]\ncoeff=1", "", "no section", "needs a section"),
     refused("[norm1]\nscale=0.00005\npow=.75", "", "no section", "needs a section"),
+    only_original("pow=.75", "pow=inf", "a finite number", "`nan` and `inf` are numbers"),
+    only_original(
+        "wc=1\n", "wc=1\ndropout=2\n", ">= 0 and <= 1", "`keep`, `dropout`, `rate` and `posWeight`"
+    ),
     only_here("epsW=0.4", "epsW=4e-1", SCHEDULE, "`1e-3`, `1.` or `+1`"),
     only_here("epsW=0.4", "epsW=1.", SCHEDULE, "`1e-3`, `1.` or `+1`"),
     only_here("epsW=0.4", "epsW=-1", SCHEDULE, "a rate below 0"),

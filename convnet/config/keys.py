@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -308,7 +308,7 @@ def parse_keys(
         return (key.default,) * n_inputs if key.per_input else key.default
 
     values = {key.name: value_of(key) for key in keys if not isinstance(key.kind, Ignored)}
-    _check_known(keys, definition, sections, problems.warn if lenient else problems.add)
+    _check_known(keys, definition, sections, problems, lenient)
     return values
 
 
@@ -344,13 +344,17 @@ def _check_known(
     keys: Sequence[Key],
     definition: Section,
     sections: Mapping[str, Section | None],
-    report: Callable[[str, str], None],
+    problems: Problems,
+    lenient: bool,
 ) -> None:
-    """Reports entries that no key declares, or that stand in the wrong file."""
+    """Reports entries that no key declares, that stand in the wrong file, or are unusable."""
     known = {key.name.lower(): key for key in keys}
+    report = problems.warn if lenient else problems.add
     for file, section in sections.items():
         if section is None:
             continue
+        for lower, fault in section.broken.items():
+            (problems.add if lower in known else report)(*fault)
         for lower, entry in section.entries.items():
             key = known.get(lower)
             if entry.auxiliary or (key and key.file in (file, "either")):

@@ -203,7 +203,9 @@ class _Layers:
         elif found:
             text = f"unknown layer type {quote(found)}{suggest(found, self.types)}"
             self._report(section, text, "type")
-        elif "type" not in section.broken:
+        elif fault := section.broken.get("type"):
+            self.problems.add(*fault)
+        else:
             self._report(section, "required parameter 'type' missing")
 
     def _check_input(self, section: Section, source: str) -> None:

@@ -97,14 +97,15 @@ class Entry:
 class Section:
     """One `[name]` of a file, with its entries by lower-case key.
 
-    `broken` names the keys whose values were reported as unusable and left out of `entries`.
+    `broken` has place and text of what is wrong with values that are unusable, and therefore not in
+    `entries`. Who reads the section reports those that it needs.
     """
 
     name: str
     file: str
     line: int
     entries: dict[str, Entry] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
+    broken: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def put(self, key: str, value: str, line: int) -> None:
         """Adds an entry; a repeated key's last value wins."""
@@ -120,14 +121,13 @@ def read_sections(source: Source, problems: Problems) -> dict[str, Section]:
     """The sections of a layer file by name, in file order, without [DEFAULT].
 
     Args:
-        problems: collects every mistake of the file; what can be read is returned all the same.
+        problems: collects every mistake of the file, except for those in `Section.broken`; what
+            can be read is returned all the same.
     """
     sections = (_read_toml if source.toml else _read_ini)(source, problems)
     defaults = sections.pop(DEFAULT, Section(DEFAULT, source.name, 0))
-    faults = [fault for s in sections.values() for fault in _Expansion(s, defaults).run()]
-    # Values that refer to one faulty value all fail for the same reason.
-    for where, text in dict.fromkeys(faults):
-        problems.add(where, text)
+    for section in sections.values():
+        _Expansion(section, defaults).run()
     return sections
 
 
@@ -213,8 +213,7 @@ def _read_toml(source: Source, problems: Problems) -> dict[str, Section]:
             converted = _toml_text(value)
             section.put(key, converted or "", lines.get((name, key), 0))
             if converted is None:
-                section.broken.add(key.lower())
-                problems.add(
+                section.broken[key.lower()] = (
                     section.where(section.entries.pop(key.lower())),
                     f"value of {key!r} in [{name}] must be a string, number, boolean or a list of "
                     f"these, found {type(value).__name__}",
@@ -257,22 +256,19 @@ class _Expansion:
         self.referenced: set[str] = set()
         self.done: dict[str, str] = {}
 
-    def run(self) -> list[tuple[str, str]]:
-        """Completes the section; returns the place and text of every fault."""
-        faults = []
+    def run(self) -> None:
+        """Completes the section."""
         for key in self.raw:
             try:
                 self._expand(key, ())
             except _ExpansionError as error:
-                self.section.broken.add(key)
-                faults.append((error.where, str(error)))
+                self.section.broken[key] = (error.where, str(error))
         auxiliary = self.inherited | self.referenced
         self.section.entries = {
             key: Entry(entry.key, self.done[key], entry.line, key in auxiliary)
             for key, entry in self.raw.items()
             if key in self.done
         }
-        return faults
 
     def _expand(self, key: str, chain: tuple[str, ...]) -> str:
         """The value of `key` without references; `chain` holds the keys that led here."""

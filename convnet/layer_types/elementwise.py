@@ -74,11 +74,13 @@ class EltsumLayer(Layer):
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
         super().__init__(spec, inputs)
         check_equal_sizes(self)
-        self.coeffs = spec.values["coeffs"] or (1.0,) * len(inputs)
-        if len(self.coeffs) != len(inputs):
-            raise ShapeError(
-                f"coeffs must have one entry per input, {len(inputs)}; found {len(self.coeffs)}"
-            )
+        coeffs = spec.values["coeffs"] or (1.0,) * len(inputs)
+        self.coeffs: tuple[float, ...] = coeffs[: len(inputs)]
+        wrong = f"coeffs must have one entry per input, {len(inputs)}; found {len(coeffs)}"
+        if len(coeffs) < len(inputs):
+            raise ShapeError(wrong)
+        if len(coeffs) > len(inputs):
+            self.warnings.append(f"{wrong}, of which the last are ignored")
         self.shape = self.inputs[0].shape
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:

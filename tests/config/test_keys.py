@@ -246,6 +246,18 @@ def test_every_mistake_is_one_line():
     assert "\n" not in errors[0]
 
 
+def test_unusable_values_matter_where_they_are_read():
+    text = "[c]\nfilterSize=1\nnote=50%\npadding=%"
+    (broken,) = read_sections(Source("f", text), Problems()).values()
+    faults = [f"f:{n}: bare '%' in the value of {key}; write %% or %(key)s" for n, key in
+              ((3, "'note'"), (4, "'padding'"))]  # fmt: skip
+    strict, lenient = Problems(), Problems()
+    parse_keys(KEYS, broken, None, 1, strict)
+    assert strict.errors == faults
+    parse_keys(KEYS, broken, None, 1, lenient, lenient=True)
+    assert (lenient.warnings, lenient.errors) == (faults[:1], faults[1:])
+
+
 def test_values_that_the_reader_refused_are_not_reported_again():
     problems = Problems()
     (broken,) = read_sections(Source("f", "[c]\nfilterSize=%"), problems).values()
