@@ -198,9 +198,7 @@ class Options:
     unshare_weights: list[str] = _option(
         [], "give these layers, or LAYER[i], copies of shared weights", parse_names, saved=False
     )
-    lenient: bool = _option(
-        False, "what cuda-convnet ignored in layer files is a warning", parse_bool
-    )
+    lenient: bool = _option(False, "unknown keys in layer files are warnings", parse_bool)
     gpu: list[int] = _option([], "device numbers; this version computes on the CPU", parse_devices)
     num_gpus: int = _option(
         1,
