@@ -53,9 +53,7 @@ def transform(
 
 
 def _unshare(layer: WeightLayer, index: int, section: Section, state: State) -> None:
-    source = state[layer.weights[index].name]
-    state[f"{layer.name}.weights.{index}"] = source.copy()
-    state[f"{layer.name}.weights.{index}.inc"] = np.zeros_like(source)
+    _begin(state, f"{layer.name}.weights.{index}", state[layer.weights[index].name].copy())
     entry = section.entries["weightsource"]
     items = split_list(entry.value)
     items[index] = ""
@@ -72,13 +70,18 @@ def _make_local(layer: ConvLayer, section: Section, state: State) -> None:
     for i, window in enumerate(layer.windows):
         name = f"{layer.name}.weights.{i}"
         if name in state:
-            state[name] = np.tile(state[name], (window.out_pixels, 1))
-            state[f"{name}.inc"] = np.zeros_like(state[name])
+            _begin(state, name, np.tile(state[name], (window.out_pixels, 1)))
     biases = layer.biases
     if biases.shape[0] == layer.shape.channels:  # shared by the pixels
         pixels = layer.shape.height * layer.shape.width
-        state[biases.name] = np.repeat(state[biases.name], pixels, axis=0)
-        state[f"{biases.name}.inc"] = np.zeros_like(state[biases.name])
+        _begin(state, biases.name, np.repeat(state[biases.name], pixels, axis=0))
+
+
+def _begin(state: State, name: str, values: np.ndarray) -> None:
+    """A matrix that has not learned yet: without increments, or gradients that are being summed."""
+    state[name] = values
+    state[f"{name}.inc"] = np.zeros_like(values)
+    state.pop(f"{name}.grad", None)
 
 
 def _shared_matrices(graph: Graph, names: Sequence[str]) -> list[tuple[WeightLayer, int]]:
