@@ -205,6 +205,7 @@ KEYS = [
     # What the original does not read it does not look at.
     taken("outputs=20", "outputs=20\nusesBias=1\nrandSparse=x\ncoeffs=x"),
     taken("dataIdx=0", "dataIdx=0\nneuron=relu\ngpu=0, 0\ninputs=nobody"),
+    taken("dataIdx=1", "dataIdx=1\ninputs="),
     taken("inputs=labels,probs", "inputs=labels,probs\nneuron=relu"),
     taken("sizeX=3", "sizeX=3\nfilterSize=7\nsum=yes"),
     taken("size=5", "size=5\nscale=x\npow=2"),

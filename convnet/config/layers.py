@@ -186,12 +186,14 @@ class _Layers:
 
     def _inputs(self, section: Section) -> tuple[str, ...]:
         entry = section.entries.get("inputs")
+        if entry is None or not entry.value:
+            return ()
         info = self._info(section.name)
-        if entry and info and info.max_inputs == 0:
+        if info and info.max_inputs == 0:
             text = f"Layer {section.name!r}: type {self._type(section.name)!r} takes no inputs"
             self._complain(section.where(entry), text)
             return ()
-        items = split_list(entry.value) if entry and entry.value else []
+        items = split_list(entry.value)
         if "" in items:
             self._report(section, "empty name in the list of inputs", "inputs")
         return tuple(filter(None, items))
