@@ -115,7 +115,7 @@ def read_graph(
         layer_def, layer_params: paths (.cfg or .toml), or Sources. Without parameters the net
             can be looked at but not trained.
         data_shapes: (channels, height, width) of each matrix of the data, by dataIdx.
-        lenient: unknown keys are warnings.
+        lenient: what cuda-convnet ignored is a warning.
         problems: receives the warnings, if given.
 
     Raises:

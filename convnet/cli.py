@@ -112,7 +112,7 @@ def _add_net_options(parser: Any) -> None:
         "without it they are worked out from the layers",
     )
     parser.add_argument(
-        "--lenient", choices=("0", "1"), default="0", help="unknown keys are warnings"
+        "--lenient", choices=("0", "1"), default="0", help="what cuda-convnet ignored is a warning"
     )
 
 

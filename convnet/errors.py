@@ -40,7 +40,7 @@ class DeviceError(ConvnetError):
 
 
 class Problems:
-    """Collects mistakes, so that all of them can be reported together.
+    """Collects mistakes, each once, so that all of them can be reported together.
 
     >>> problems = Problems()
     >>> problems.add("layers.cfg:3", "Layer 'conv1': unknown key 'stridee'")
@@ -53,10 +53,15 @@ class Problems:
         self.warnings: list[str] = []
 
     def add(self, where: str, text: str) -> None:
-        self.errors.append(f"{where}: {text}" if where else text)
+        self._collect(self.errors, where, text)
 
     def warn(self, where: str, text: str) -> None:
-        self.warnings.append(f"{where}: {text}" if where else text)
+        self._collect(self.warnings, where, text)
+
+    def _collect(self, lines: list[str], where: str, text: str) -> None:
+        line = f"{where}: {text}" if where else text
+        if line not in lines:
+            lines.append(line)
 
     def __bool__(self) -> bool:
         return bool(self.errors)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from convnet.neurons import IDENT
 from convnet.ops.base import IN_PLACE, Array, InOut, Ops, Out
@@ -139,6 +139,19 @@ class CaseValue:
     """An argument that depends on the number of images of the minibatch."""
 
     at: Callable[[int], Any]
+
+
+T = TypeVar("T")
+
+
+def for_each_run(at: Callable[[Clock], T]) -> T:
+    """A RunValue in the place of an argument of type T."""
+    return cast(T, RunValue(at))
+
+
+def for_each_size(at: Callable[[int], T]) -> T:
+    """A CaseValue in the place of an argument of type T."""
+    return cast(T, CaseValue(at))
 
 
 @dataclass

@@ -20,12 +20,12 @@ from convnet.layer_types.weights import WeightLayer
 from convnet.plan import (
     WHOLE,
     Buffer,
-    CaseValue,
     Part,
     Program,
     Recorder,
-    RunValue,
     compile_program,
+    for_each_run,
+    for_each_size,
     new_buffer,
 )
 from convnet.replicas import Rhythm, levels
@@ -156,7 +156,7 @@ class _Tape:
             source, part = self._input(layer, scope.below), scope.part
             target = new_buffer(f"{layer.name}.part", layer.shape.as_tuple(), part=part)
             first, count = _place(part, scope.below.part)
-            self.ops.copy_cases(source, first, target, 0, count)  # type: ignore[arg-type]
+            self.ops.copy_cases(source, first, target, 0, count)
             scope.outputs[layer.name] = target
         return scope.outputs[layer.name]
 
@@ -167,7 +167,7 @@ class _Tape:
                 self._new_gradient(self.graph[name], below)
             first, count = _place(scope.part, below.part)
             source, target = scope.gradients[name], below.gradients[name]
-            self.ops.copy_cases(source, 0, target, first, count)  # type: ignore[arg-type]
+            self.ops.copy_cases(source, 0, target, first, count)
 
     def _backward(self, layer: Layer, scope: _Scope, run: int) -> None:
         x = [self._value(i, scope) for i in layer.inputs]
@@ -176,7 +176,7 @@ class _Tape:
         dy = scope.gradients.get(layer.name, y)
         rhythms = {p: self._rhythm(p) for p in layer.parameters}
 
-        def adds_to(parameter: Parameter) -> bool | RunValue:
+        def adds_to(parameter: Parameter) -> bool:
             if parameter in scope.begun:
                 return True
             scope.begun.add(parameter)
@@ -185,7 +185,7 @@ class _Tape:
                 return False
             if not rhythm.carries:
                 return not rhythm.begins(0, run)
-            return RunValue(lambda clock: not rhythm.begins(clock.steps, run))
+            return for_each_run(lambda clock: not rhythm.begins(clock.steps, run))
 
         self.recorder.layer = layer.name
         layer.backward(self.ops, Backward(x, y, dy, dx, adds_to, self.mode))
@@ -244,7 +244,7 @@ class _Tape:
             parameter.increment,
             parameter.gradient,
             parameter.momentum,
-            RunValue(lambda clock: rate(clock.progress)),  # type: ignore[arg-type]
+            for_each_run(lambda clock: rate(clock.progress)),
             parameter.decay,
             rhythm.cases(parameter, self.batch_size),
         )
@@ -309,9 +309,9 @@ def _is_anchor(layer: Layer) -> bool:
     return isinstance(layer, (DataLayer, WeightLayer, SoftmaxLayer, CostLayer))
 
 
-def _place(part: Part, inside: Part) -> tuple[CaseValue, CaseValue]:
+def _place(part: Part, inside: Part) -> tuple[int, int]:
     """Where a part begins in another, and its number of images."""
     return (
-        CaseValue(lambda cases: part.span(cases)[0] - inside.span(cases)[0]),
-        CaseValue(part.cases),
+        for_each_size(lambda cases: part.span(cases)[0] - inside.span(cases)[0]),
+        for_each_size(part.cases),
     )

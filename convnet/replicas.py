@@ -75,7 +75,7 @@ def check_periods(graph: Mapping[str, Layer], problems: Problems) -> None:
     smallest = min(layer.replicas for layer in graph.values())
     for layer in graph.values():
         active = layer.replicas // smallest
-        period = layer.values.get("updatePeriod") or active
+        period = max(layer.values.get("updatePeriod", 0), active)
         if period % active:
             problems.add(
                 layer.where,

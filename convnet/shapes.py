@@ -7,8 +7,8 @@ layer's output has its size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import product
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice, product
 
 from convnet.config.layers import LayerSpec
 from convnet.errors import ConfigError
@@ -18,33 +18,44 @@ from convnet.graph import build_graph
 SIDES = (32, 24, 28, 224, 227, 64, 48, 96, 128, 138, 192, 256, 16)
 """Sides of pictures, the most usual first: CIFAR-10, its crops, MNIST, ImageNet, others."""
 
-ONE_NUMBER = ("cost.logreg", "cost.hingeloss", "cost.gsinlabel", "cost.locrank")
-"""Costs that take data with one number per image."""
+MAX_SIDE = 256
+MAX_COMBINATIONS = 1000  # of different sides of several matrices
 
-UNKNOWN = 3  # channels of a picture where no layer tells
+LABELS = {"cost.logreg": 0, "cost.hingeloss": 0, "cost.gsinlabel": 0, "cost.locrank": 3}
+"""Costs that take data with one number per image, and as which of their inputs."""
+
+SAME_SHAPE = ("neuron", "dropout", "dropout2", "eltsum", "eltmax")
+"""Types whose output has the shape of their inputs."""
+
+UNKNOWN = 0  # channels of a picture where no layer tells
 
 
 def infer_data_shapes(specs: Sequence[LayerSpec]) -> list[Shape]:
     """Shapes of the data, by dataIdx, that the layers fit; 1x1x1 for labels.
 
     Raises:
-        ConfigError: nothing fits; the mistakes that remain with the most fitting sides.
+        ConfigError: nothing fits; the mistakes that remain with the most fitting usual side.
     """
     data = {spec.name: int(spec.values["dataIdx"]) for spec in specs if spec.type == "data"}
-    channels = {index: _channels(specs, name) for name, index in data.items()}
-    pictures = sorted(index for index, count in channels.items() if count)
+    ends = {spec.name: spec.values["end"] for spec in specs if spec.type == "data"}
+    channels = {
+        index: count
+        for name, index in data.items()
+        if (count := _channels(specs, name, data)) or (count == UNKNOWN and not ends[name])
+    }
     fewest: ConfigError | None = None
-    for sides in _sides(len(pictures)):
+    for number, pictures in enumerate(_candidates(specs, list(channels.values()))):
         shapes = [Shape(1)] * (max(data.values(), default=0) + 1)
-        for index, side in zip(pictures, sides, strict=True):
-            shapes[index] = Shape(channels[index], side, side)
+        for index, shape in zip(channels, pictures, strict=True):
+            shapes[index] = shape
         for name, index in data.items():
-            if index not in pictures:
+            if index not in channels:
                 shapes[index] = _rows(specs, name, shapes)
         try:
             build_graph(specs, shapes)
         except ConfigError as error:
-            if fewest is None or _count(error) < _count(fewest):
+            # Where a picture is absurdly small, what is above the first layer is not looked at.
+            if fewest is None or (number < len(SIDES) and _count(error) < _count(fewest)):
                 fewest = error
             continue
         return shapes
@@ -56,11 +67,21 @@ def _count(error: ConfigError) -> int:
     return str(error).count("\n")
 
 
-def _sides(pictures: int) -> Iterator[tuple[int, ...]]:
-    """Equal sides first."""
-    yield from ((side,) * pictures for side in SIDES)
-    if pictures > 1:
-        yield from product(SIDES, repeat=pictures)
+def _candidates(specs: Sequence[LayerSpec], channels: Sequence[int]) -> Iterator[Sequence[Shape]]:
+    """Shapes of the pictures, the likeliest first: equal sides, and colour where unknown."""
+
+    def squares(side: int, unknown: int = 3) -> list[Shape]:
+        return [Shape(count or unknown, side, side) for count in channels]
+
+    yield from map(squares, SIDES)
+    if UNKNOWN in channels:
+        yield from (squares(side, unknown=1) for side in SIDES)
+        for size in {spec.values["outputs"] for spec in specs if spec.type == "fc"}:
+            yield [Shape(count, 32, 32) if count else Shape(size) for count in channels]
+    if len(channels) > 1:
+        yield from islice(product(*zip(*map(squares, SIDES), strict=True)), MAX_COMBINATIONS)
+    if channels:
+        yield from map(squares, range(1, MAX_SIDE))
 
 
 def _uses(specs: Sequence[LayerSpec], name: str) -> Iterator[tuple[LayerSpec, int]]:
@@ -71,22 +92,32 @@ def _uses(specs: Sequence[LayerSpec], name: str) -> Iterator[tuple[LayerSpec, in
                 yield spec, position
 
 
-def _channels(specs: Sequence[LayerSpec], name: str) -> int:
-    """Channels of a matrix of pictures; 0 if it holds something else."""
+def _is_labels(specs: Sequence[LayerSpec], name: str) -> bool:
+    """Whether a cost takes one number per image from `name`."""
+    return any(LABELS.get(spec.type) == position for spec, position in _uses(specs, name))
+
+
+def _channels(specs: Sequence[LayerSpec], name: str, data: Collection[str]) -> int | None:
+    """Channels of a matrix of pictures, or of a layer of their shape; None: something else.
+
+    Args:
+        data: names of the data layers.
+    """
+    if _is_labels(specs, name):
+        return None
+    found = None
     for spec, position in _uses(specs, name):
-        if spec.type.startswith("cost."):
-            continue
         count = spec.values.get("channels")
         if count:
             groups = spec.values.get("in_nodes", 1)  # cccp has so many channels per group
             return int(count[position] if isinstance(count, tuple) else count * groups)
-        if spec.type.startswith("rgb2") or not _others(spec, name):
-            return UNKNOWN
-    return 0
-
-
-def _others(spec: LayerSpec, name: str) -> list[str]:
-    return [source for source in spec.inputs if source != name]
+        if all(source == name or source in data for source in spec.inputs):
+            found = UNKNOWN
+            if spec.type in SAME_SHAPE:
+                found = _channels(specs, spec.name, data) or UNKNOWN
+            if found:
+                return found
+    return found
 
 
 def _rows(specs: Sequence[LayerSpec], name: str, shapes: Sequence[Shape]) -> Shape:
@@ -94,10 +125,13 @@ def _rows(specs: Sequence[LayerSpec], name: str, shapes: Sequence[Shape]) -> Sha
     last = max((spec.values["end"] for spec in specs if spec.name == name), default=0)
     if last:
         return Shape(int(last))
+    if _is_labels(specs, name):
+        return Shape(1)
     for spec, _ in _uses(specs, name):
-        if spec.type in ONE_NUMBER or not _others(spec, name):
+        others = [source for source in spec.inputs if source != name]
+        if not others:
             continue
-        needed = {_others(spec, name)[0]}
+        needed = {others[0]}
         below = []
         for other in reversed(specs):
             if other.name in needed:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convnet.config.reader import Source, read_sections, write_sections
+from convnet.config.reader import Section, Source, read_sections, write_sections
+from convnet.config.schedules import split_list
 from convnet.errors import OptionError, Problems
 from convnet.graph import Graph
 from convnet.layer_types.conv import ConvLayer
@@ -42,37 +43,38 @@ def transform(
     """
     sections = read_sections(definition, Problems())
     state = dict(state)
+    parted = _shared_matrices(graph, unshare)
     # First the copies: a matrix that is no longer shared is not converted with its source.
-    for name, index in _shared_matrices(graph, unshare):
-        layer = graph[name]
-        assert isinstance(layer, WeightLayer)
-        source = layer.weights[index].name
-        _begin(state, f"{name}.weights.{index}", state[source].copy())
-        entry = sections[name].entries["weightsource"]
-        items = [item.strip() for item in entry.value.split(",")]
-        items[index] = ""
-        sections[name].put("weightSource", ",".join(items), entry.line)
-        if isinstance(layer, WindowLayer) and any(layer.connections):
-            # The channels that the filters see came with them.
-            seen = [str(channel) for own in layer.connections for channel in own or ()]
-            sections[name].put("filterConns", ",".join(seen), entry.line)
-    parted = {f"{name}[{index}]" for name, index in _shared_matrices(graph, unshare)}
-    for layer in _convolutions(graph, conv_to_local, parted):
-        section = sections[layer.name]
-        section.put("type", "local", section.line)
-        shared_biases = layer.biases.shape[0] == layer.shape.channels
-        section.entries.pop("sharedbiases", None)
-        for i, parameter in enumerate(layer.weights):
-            name = f"{layer.name}.weights.{i}"
-            if name in state:
-                modules = layer.windows[i].out_pixels
-                _begin(state, name, np.tile(state[name], (modules, 1)))
-            assert parameter.shape == layer.windows[i].conv_filters_shape
-        if shared_biases:
-            name = layer.biases.name
-            pixels = layer.shape.height * layer.shape.width
-            _begin(state, name, np.repeat(state[name], pixels, axis=0))
+    for layer, index in parted:
+        _unshare(layer, index, sections[layer.name], state)
+    for convolution in _convolutions(graph, conv_to_local, parted):
+        _make_local(convolution, sections[convolution.name], state)
     return Source(definition.name, write_sections(sections)), state
+
+
+def _unshare(layer: WeightLayer, index: int, section: Section, state: State) -> None:
+    _begin(state, f"{layer.name}.weights.{index}", state[layer.weights[index].name].copy())
+    entry = section.entries["weightsource"]
+    items = split_list(entry.value)
+    items[index] = ""
+    section.put("weightSource", ",".join(items), entry.line)
+    if isinstance(layer, WindowLayer) and any(layer.connections):
+        # The channels that the filters see came with them.
+        seen = [str(channel) for own in layer.connections for channel in own or ()]
+        section.put("filterConns", ",".join(seen), entry.line)
+
+
+def _make_local(layer: ConvLayer, section: Section, state: State) -> None:
+    section.put("type", "local", section.line)
+    section.entries.pop("sharedbiases", None)
+    for i, window in enumerate(layer.windows):
+        name = f"{layer.name}.weights.{i}"
+        if name in state:
+            _begin(state, name, np.tile(state[name], (window.out_pixels, 1)))
+    biases = layer.biases
+    if biases.shape[0] == layer.shape.channels:  # shared by the pixels
+        pixels = layer.shape.height * layer.shape.width
+        _begin(state, biases.name, np.repeat(state[biases.name], pixels, axis=0))
 
 
 def _begin(state: State, name: str, values: np.ndarray) -> None:
@@ -82,9 +84,9 @@ def _begin(state: State, name: str, values: np.ndarray) -> None:
     state.pop(f"{name}.grad", None)
 
 
-def _shared_matrices(graph: Graph, names: Sequence[str]) -> list[tuple[str, int]]:
+def _shared_matrices(graph: Graph, names: Sequence[str]) -> list[tuple[WeightLayer, int]]:
     """Layer and index of the matrices that `names` means."""
-    found: list[tuple[str, int]] = []
+    found: list[tuple[WeightLayer, int]] = []
     for text in names:
         match = _MATRIX.fullmatch(text.strip())
         layer = graph.get(match[1]) if match else None
@@ -95,12 +97,18 @@ def _shared_matrices(graph: Graph, names: Sequence[str]) -> list[tuple[str, int]
             shared = [i for i in shared if i == int(match[2])]
         if not shared:
             raise OptionError(f"--unshare-weights: '{text}' shares no weights with others")
-        found += [(layer.name, i) for i in shared]
+        found += [(layer, i) for i in shared]
     return found
 
 
-def _convolutions(graph: Graph, names: Sequence[str], parted: set[str]) -> list[ConvLayer]:
-    """The layers of those names, and all that share filters with one of them."""
+def _convolutions(
+    graph: Graph, names: Sequence[str], parted: Sequence[tuple[WeightLayer, int]]
+) -> list[ConvLayer]:
+    """The layers of those names, and all that share filters with one of them.
+
+    Args:
+        parted: layer and index of the matrices that are no longer shared.
+    """
     wanted: list[ConvLayer] = []
     for name in names:
         layer = graph.get(name)
@@ -109,7 +117,7 @@ def _convolutions(graph: Graph, names: Sequence[str], parted: set[str]) -> list[
         wanted.append(layer)
 
     def filters(layer: ConvLayer) -> set[str]:
-        return {p.name for i, p in enumerate(layer.weights) if f"{layer.name}[{i}]" not in parted}
+        return {p.name for i, p in enumerate(layer.weights) if (layer, i) not in parted}
 
     for layer in wanted:  # grows while it is walked
         for other in graph.values():

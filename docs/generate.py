@@ -84,7 +84,7 @@ def _default(key: Key) -> str:
         return "**required**"
     if isinstance(key.default, bool):
         return code(str(key.default).lower())
-    return "-" if key.default in (None, ()) else code(key.default)
+    return "-" if key.default in (None, (), "") else code(key.default)
 
 
 def layer_types() -> str:

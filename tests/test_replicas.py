@@ -271,6 +271,7 @@ def test_mistakes_of_devices(text: str, says: list[str]) -> None:
 
 
 def test_period_must_fit_the_passes() -> None:
+    make_net(net_text("0,1", "0"), period(below=1))  # as soon as it has run
     assert errors(net_text("0,1", "0"), period(below=3)) == [
         "Layer 'below': updatePeriod must be a multiple of 2, the passes in which the layer is run "
         "once; found 3"

@@ -60,10 +60,57 @@ def test_rows_that_are_selected() -> None:
     assert shapes(DATA, LABELS, some, top, CLASSIFIER).endswith(",9x1x1")
 
 
+@pytest.mark.parametrize(
+    ("below", "expected"),
+    [
+        (layer("x", "neuron", "data", neuron="logistic"), "1x32x32,1x1x1"),
+        (layer("x", "dropout", "data"), "1x32x32,1x1x1"),
+        (
+            layer("two", "data", dataIdx=2) + layer("x", "eltmax", "two,data"),
+            "1x32x32,1x1x1,1x32x32",
+        ),
+    ],
+)
+def test_channels_through_layers_that_keep_them(below: str, expected: str) -> None:
+    conv = layer("top", "conv", "x", channels=1, filterSize=5, **CONV)
+    assert shapes(DATA, LABELS, below, conv, CLASSIFIER) == expected
+
+
+@pytest.mark.parametrize(("outputs", "expected"), [(784, "1x28x28"), (100, "100x1x1")])
+def test_an_autoencoder_tells_the_size_of_its_input(outputs: int, expected: str) -> None:
+    net = layer("code", "fc", "data", outputs=5) + layer("out", "fc", "code", outputs=outputs)
+    net += layer("diff", "eltsum", "data,out", coeffs="1,-1") + layer("c", "cost.sum2", "diff")
+    assert shapes(DATA, net) == expected
+
+
+def test_an_unusual_side() -> None:
+    conv = layer("a", "conv", "data", channels=3, filterSize=5, **CONV)
+    rows = layer("b", "fc", "data", outputs=4 * 37 * 37)
+    assert shapes(DATA, LABELS, conv, rows, layer("top", "eltsum", "a,b"), CLASSIFIER) == (
+        "3x41x41,1x1x1"
+    )
+
+
+def test_labels_may_be_an_input_too() -> None:
+    top = layer("top", "fc", "data,labels", outputs=5)
+    assert shapes(DATA, LABELS, top, CLASSIFIER) == "3x32x32,1x1x1"
+
+
 def test_nothing_fits() -> None:
     conv = layer("top", "conv", "data", channels=3, filterSize=1000, **CONV)
     with pytest.raises(ConfigError, match="filterSize must be at most"):
         shapes(DATA, LABELS, conv, CLASSIFIER)
+
+
+def test_mistakes_are_those_with_a_usual_side() -> None:
+    wrong = layer("a", "pool", "data", channels=3, sizeX=2, stride=3, pool="max")
+    wrong += layer("b", "conv", "data", channels=3, filterSize=5, weightSource="nobody", **CONV)
+    with pytest.raises(ConfigError) as caught:
+        shapes(DATA, LABELS, wrong, layer("top", "concat", "a,b"), CLASSIFIER)
+    assert [line.partition("': ")[2][:20] for line in str(caught.value).splitlines()] == [
+        "stride must be at mo",
+        "weightSource 'nobody",
+    ]
 
 
 @pytest.mark.parametrize(

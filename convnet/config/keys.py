@@ -5,17 +5,25 @@ from __future__ import annotations
 import difflib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from convnet.config.reader import Entry, Section, quote
-from convnet.config.schedules import Schedule, parse_schedule, split_list
+from convnet.config.schedules import Const, Schedule, parse_schedule, split_list
 from convnet.errors import Problems
 from convnet.neurons import Neuron, parse_neuron
 
 REQUIRED = object()
 """Default of a key that must be given."""
+
+
+class DoubtfulError(ValueError):
+    """A value that is a mistake, but one that cuda-convnet took for `instead`."""
+
+    def __init__(self, text: str, instead: Any) -> None:
+        super().__init__(text)
+        self.instead = instead
 
 
 class Kind(ABC):
@@ -32,6 +40,7 @@ class Kind(ABC):
 
         Raises:
             ValueError: with a text that says what was expected.
+            DoubtfulError: the same, where the original took the value.
         """
 
     def _refusal(self) -> ValueError:
@@ -40,11 +49,16 @@ class Kind(ABC):
 
 @dataclass(frozen=True)
 class Float(Kind):
-    """A finite number; `min` and `max` are allowed values, `above` is not."""
+    """A finite number; `min` and `max` are allowed values, `above` is not.
+
+    `below` says what the original did with a number below `min`: refuse it, take it for `min`, or
+    take it as it is.
+    """
 
     min: float | None = None
     max: float | None = None
     above: float | None = None
+    below: Literal["refused", "min", "taken"] = "refused"
 
     noun: ClassVar[str] = "a finite number"
     number: ClassVar[type[float]] = float
@@ -61,6 +75,9 @@ class Float(Kind):
             finite = math.isfinite(value)
         except (ValueError, OverflowError):
             raise self._refusal() from None
+        if finite and self.below != "refused" and self.min is not None and value < self.min:
+            instead = self.number(self.min) if self.below == "min" else value
+            raise DoubtfulError(str(self._refusal()), instead)
         if (
             not finite
             or (self.min is not None and value < self.min)
@@ -157,7 +174,8 @@ class Rate(Kind):
     def parse(self, text: str) -> Schedule:
         schedule = parse_schedule(text)
         if schedule.base < 0:
-            raise ValueError(f"expected a learning rate of at least 0, found {text!r}")
+            text = f"expected a learning rate of at least 0, found {text!r}"
+            raise DoubtfulError(text, Const(0.0))
         return schedule
 
 
@@ -261,7 +279,7 @@ def parse_keys(
             there have their default, and None if they are required.
         n_inputs: length of the tuples that per-input keys give.
         problems: collects every mistake, each with file, line and layer.
-        lenient: unknown keys, and keys in the wrong file, are warnings.
+        lenient: unknown keys, keys in the wrong file and doubtful values are warnings.
     """
     sections = {"definition": definition, "parameters": parameters}
 
@@ -276,10 +294,13 @@ def parse_keys(
                 return None
             if entry := section.entries.get(key.name.lower()):
                 try:
-                    return _parse(key, entry.value, n_inputs)
+                    value, doubts = _parse(key, entry.value, n_inputs, lenient)
                 except ValueError as error:
                     report_at(section, entry, str(error))
                     return None
+                for doubt in doubts:
+                    problems.warn(section.where(entry), f"Layer {definition.name!r}: {doubt}")
+                return value
         if key.required and present:
             report_at(present[-1], None, f"required parameter {key.name!r} missing")
         if key.required:
@@ -287,41 +308,53 @@ def parse_keys(
         return (key.default,) * n_inputs if key.per_input else key.default
 
     values = {key.name: value_of(key) for key in keys if not isinstance(key.kind, Ignored)}
-    _check_known(keys, definition, sections, problems.warn if lenient else problems.add)
+    _check_known(keys, definition, sections, problems, lenient)
     return values
 
 
-def _parse(key: Key, text: str, n_inputs: int) -> Any:
-    """The typed value of a key; raises ValueError with the key's name in its text."""
+def _parse(key: Key, text: str, n_inputs: int, lenient: bool) -> tuple[Any, list[str]]:
+    """The typed value of a key, and what is doubtful in it.
+
+    Raises:
+        ValueError: with the key's name in its text.
+    """
     items = split_list(text) if key.per_input else [text]
     if key.per_input and len(items) not in (1, n_inputs):
         raise ValueError(
             f"expected a list of length {n_inputs} for {key.name} but found length {len(items)}"
         )
-    values = []
+    values, doubts = [], []
     for item in items:
         try:
             values.append(key.kind.parse(item))
         except ValueError as error:
             reason = " ".join(str(error).split())
             hint = "; '#' starts a comment only at the start of a line" if "#" in item else ""
-            raise ValueError(f"parameter {key.name!r} is {quote(item)}: {reason}{hint}") from None
+            message = f"parameter {key.name!r} is {quote(item)}: {reason}{hint}"
+            if not (lenient and isinstance(error, DoubtfulError)):
+                raise ValueError(message) from None
+            values.append(error.instead)
+            doubts.append(f"{message}; taken as {error.instead}")
     if not key.per_input:
-        return values[0]
-    return tuple(values * n_inputs if len(values) == 1 else values)
+        return values[0], doubts
+    return tuple(values * n_inputs if len(values) == 1 else values), doubts
 
 
 def _check_known(
     keys: Sequence[Key],
     definition: Section,
     sections: Mapping[str, Section | None],
-    report: Callable[[str, str], None],
+    problems: Problems,
+    lenient: bool,
 ) -> None:
-    """Reports entries that no key declares, or that stand in the wrong file."""
+    """Reports entries that no key declares, that stand in the wrong file, or are unusable."""
     known = {key.name.lower(): key for key in keys}
+    report = problems.warn if lenient else problems.add
     for file, section in sections.items():
         if section is None:
             continue
+        for lower, fault in section.broken.items():
+            (problems.add if lower in known else report)(*fault)
         for lower, entry in section.entries.items():
             key = known.get(lower)
             if entry.auxiliary or (key and key.file in (file, "either")):

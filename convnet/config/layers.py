@@ -84,7 +84,8 @@ def read_layer_files(
     Args:
         parameters: None checks the definition alone; see `parse_keys` for the values then.
         types: every layer type by name.
-        lenient: unknown keys, unused layers and surplus parameter sections are warnings.
+        lenient: what cuda-convnet ignored is a warning: unknown keys, inputs of data layers, and
+            surplus parameter sections.
         problems: receives the warnings, if given.
 
     Raises:
@@ -167,7 +168,7 @@ class _Layers:
             info = self._info(name)
             if info and info.has_output and name not in used:
                 text = f"Layer {name!r} of type {self._type(name)!r} is unused"
-                self._complain(section.where(), text)
+                self.problems.add(section.where(), text)
 
     def check_surplus(self) -> None:
         """Reports sections of the parameter file without a layer."""
@@ -185,7 +186,14 @@ class _Layers:
 
     def _inputs(self, section: Section) -> tuple[str, ...]:
         entry = section.entries.get("inputs")
-        items = split_list(entry.value) if entry and entry.value else []
+        if entry is None or not entry.value:
+            return ()
+        info = self._info(section.name)
+        if info and info.max_inputs == 0:
+            text = f"Layer {section.name!r}: type {self._type(section.name)!r} takes no inputs"
+            self._complain(section.where(entry), text)
+            return ()
+        items = split_list(entry.value)
         if "" in items:
             self._report(section, "empty name in the list of inputs", "inputs")
         return tuple(filter(None, items))
@@ -197,7 +205,9 @@ class _Layers:
         elif found:
             text = f"unknown layer type {quote(found)}{suggest(found, self.types)}"
             self._report(section, text, "type")
-        elif "type" not in section.broken:
+        elif fault := section.broken.get("type"):
+            self.problems.add(*fault)
+        else:
             self._report(section, "required parameter 'type' missing")
 
     def _check_input(self, section: Section, source: str) -> None:

@@ -27,8 +27,9 @@ MAX_NESTING = 50
 DEFAULT = "DEFAULT"
 
 _COMMENT = re.compile(r"\s*[#;]|rem(\s|$)", re.IGNORECASE)
-_INLINE_COMMENT = re.compile(r"\s;.*")
-_HEADER = re.compile(r"\[([^\]]+)\]\s*([#;].*)?$")
+# A blank and a semicolon begin a comment, but inside brackets only the value's first semicolon can.
+_INLINE_COMMENT = re.compile(r"^([^;]*?)\s;.*|\s;(?![^\[\]]*\]).*")
+_HEADER = re.compile(r"\[([^\]]+)\]\s*([^#;].*)?")
 _KEY = re.compile(r"([^:=]+)[:=](.*)", re.DOTALL)
 _REFERENCE = re.compile(r"%(?:%|\(([^)]*)\)s|)")
 _TOML_HEADER = re.compile(r"\s*\[([^\]]+)\]")
@@ -52,7 +53,7 @@ class Source:
 
     @classmethod
     def from_path(cls, path: Path) -> Source:
-        """Reads a UTF-8 file (a byte-order mark is tolerated).
+        """Reads a file in UTF-8 (a byte-order mark is tolerated), or else in Latin-1.
 
         Raises:
             ConfigError: missing or unreadable file, too large, or not text.
@@ -66,15 +67,11 @@ class Source:
             raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes; not a layer file")
         try:
             text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise ConfigError(
-                f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8; "
-                "a layer file must be UTF-8 text"
-            ) from None
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")  # cuda-convnet took any bytes
         if "\0" in text:
             line = text.count("\n", 0, text.index("\0")) + 1
-            raise ConfigError(f"{path}:{line}: holds a NUL byte; a layer file must be UTF-8 text")
+            raise ConfigError(f"{path}:{line}: holds a NUL byte; a layer file must be text")
         return cls(str(path), text, toml=path.suffix.lower() == ".toml")
 
 
@@ -100,14 +97,15 @@ class Entry:
 class Section:
     """One `[name]` of a file, with its entries by lower-case key.
 
-    `broken` names the keys whose values were reported as unusable and left out of `entries`.
+    `broken` has place and text of what is wrong with values that are unusable, and therefore not in
+    `entries`. Who reads the section reports those that it needs.
     """
 
     name: str
     file: str
     line: int
     entries: dict[str, Entry] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
+    broken: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def put(self, key: str, value: str, line: int) -> None:
         """Adds an entry; a repeated key's last value wins."""
@@ -123,14 +121,13 @@ def read_sections(source: Source, problems: Problems) -> dict[str, Section]:
     """The sections of a layer file by name, in file order, without [DEFAULT].
 
     Args:
-        problems: collects every mistake of the file; what can be read is returned all the same.
+        problems: collects every mistake of the file, except for those in `Section.broken`; what
+            can be read is returned all the same.
     """
     sections = (_read_toml if source.toml else _read_ini)(source, problems)
     defaults = sections.pop(DEFAULT, Section(DEFAULT, source.name, 0))
-    faults = [fault for s in sections.values() for fault in _Expansion(s, defaults).run()]
-    # Values that refer to one faulty value all fail for the same reason.
-    for where, text in dict.fromkeys(faults):
-        problems.add(where, text)
+    for section in sections.values():
+        _Expansion(section, defaults).run()
     return sections
 
 
@@ -157,6 +154,8 @@ def _read_ini(source: Source, problems: Problems) -> dict[str, Section]:
             header = _HEADER.match(text)
             if not header:
                 problems.add(where, f"expected a section header [name], found {quote(text)}")
+            elif header[2]:
+                problems.warn(where, f"{quote(header[2])} after the section header is ignored")
             # A damaged header still opens a section, so that its keys do not land in the one above.
             name = (header[1] if header else text[1:]).strip()
             section = sections.setdefault(name, Section(name, source.name, number))
@@ -179,7 +178,7 @@ def _statements(text: str) -> list[tuple[int, list[str]]]:
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if not line.strip() or _COMMENT.match(line):
             continue
-        line = _INLINE_COMMENT.sub("", line).rstrip()
+        line = _INLINE_COMMENT.sub(r"\1", line).rstrip()
         if line[0].isspace() and statements and not statements[-1][1][0].startswith("["):
             statements[-1][1].append(line.strip())
         else:
@@ -214,8 +213,7 @@ def _read_toml(source: Source, problems: Problems) -> dict[str, Section]:
             converted = _toml_text(value)
             section.put(key, converted or "", lines.get((name, key), 0))
             if converted is None:
-                section.broken.add(key.lower())
-                problems.add(
+                section.broken[key.lower()] = (
                     section.where(section.entries.pop(key.lower())),
                     f"value of {key!r} in [{name}] must be a string, number, boolean or a list of "
                     f"these, found {type(value).__name__}",
@@ -258,22 +256,19 @@ class _Expansion:
         self.referenced: set[str] = set()
         self.done: dict[str, str] = {}
 
-    def run(self) -> list[tuple[str, str]]:
-        """Completes the section; returns the place and text of every fault."""
-        faults = []
+    def run(self) -> None:
+        """Completes the section."""
         for key in self.raw:
             try:
                 self._expand(key, ())
             except _ExpansionError as error:
-                self.section.broken.add(key)
-                faults.append((error.where, str(error)))
+                self.section.broken[key] = (error.where, str(error))
         auxiliary = self.inherited | self.referenced
         self.section.entries = {
             key: Entry(entry.key, self.done[key], entry.line, key in auxiliary)
             for key, entry in self.raw.items()
             if key in self.done
         }
-        return faults
 
     def _expand(self, key: str, chain: tuple[str, ...]) -> str:
         """The value of `key` without references; `chain` holds the keys that led here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -79,7 +79,7 @@ class Backward:
     y: Buffer
     dy: Buffer
     dx: Sequence[Grad | None]
-    adds_to: Callable[[Parameter], Any]
+    adds_to: Callable[[Parameter], bool]
     mode: Mode
 
     @property
@@ -171,7 +171,7 @@ class Layer(ABC):
     """
 
     type_name: ClassVar[str]
-    title: ClassVar[str]  # as in "Initialized <title> 'conv1'"
+    title: str  # as in "Initialized <title> 'conv1'"
     keys: ClassVar[tuple[Key, ...]] = ()
     min_inputs: ClassVar[int] = 1
     max_inputs: ClassVar[int | None] = 1
@@ -264,6 +264,10 @@ class Layer(ABC):
                 f"not interpretable as {channels}-channel images"
             )
         return Shape(channels, side, side)
+
+
+Earlier = Mapping[str, Layer]
+"""The layers defined above a layer, by name."""
 
 
 def check_equal_sizes(layer: Layer) -> None:

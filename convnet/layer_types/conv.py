@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from convnet.config.keys import Bool, Float, Ignored, Int, Ints, Key, Refused
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Window
-from convnet.layer_types.base import Layer
+from convnet.layer_types.base import Earlier, Layer
 from convnet.layer_types.sparse import check_sparse, draw_connections, split_connections
 from convnet.layer_types.weights import WeightLayer
 from convnet.layer_types.window import WindowLayer
@@ -55,7 +55,7 @@ _WINDOW_KEYS = (
     ),
     Key(
         "modulesX",
-        Int(min=0),
+        Int(min=0, below="min"),
         "filter positions per side; 0: as many as cover the padded image",
         default=0,
     ),
@@ -146,7 +146,7 @@ class ConvLayer(_FilterLayer):
         *WeightLayer.keys,
         Key(
             "wcNormMin",
-            Float(min=0),
+            Float(min=0, below="min"),
             "least norm of a filter minus its mean, divided by its number of weights",
             default=0.0,
             file="parameters",
@@ -154,7 +154,7 @@ class ConvLayer(_FilterLayer):
         ),
         Key(
             "wcNormMax",
-            Float(min=0),
+            Float(min=0, below="min"),
             "greatest such norm; 0: filters are left as they are",
             default=0.0,
             file="parameters",
@@ -162,9 +162,7 @@ class ConvLayer(_FilterLayer):
         ),
     )
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         shared = spec.values["sharedBiases"]
         biases = self.shape.channels if shared else self.shape.size
@@ -189,9 +187,7 @@ class LocalLayer(_FilterLayer):
     title = "locally-connected layer"
     keys = (*_WINDOW_KEYS, *WeightLayer.keys)
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         shapes = [g.local_filters_shape for g in self.windows]
         self.make_parameters(shapes, [g.taps for g in self.windows], (self.shape.size, 1))
@@ -218,9 +214,7 @@ class CccpLayer(WindowLayer):
         *WeightLayer.keys,
     )
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         shapes = [g.conv_filters_shape for g in self.windows]
         self.make_parameters(shapes, [g.taps for g in self.windows], (1, self.shape.channels))

@@ -6,7 +6,7 @@ the images of a minibatch; who prints them divides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from convnet.config.keys import Float, Int, Key, Names
 from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode
+from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Earlier, Layer, Mode
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
 from convnet.plan import Buffer, Part, new_buffer
@@ -76,9 +76,7 @@ class CostLayer(Layer):
     value_names: tuple[str, ...]
     additive_values: ClassVar[int | None] = None  # so many values can be added up; None: all
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         """`earlier`: the layers defined above, which `children` may name."""
         self.computed = len(self.value_names)
         super().__init__(spec, inputs)
@@ -95,7 +93,7 @@ class CostLayer(Layer):
         shape = (self.computed,)
         self.values_buffer = new_buffer(f"{self.name}.values", shape, per_case=False, part=part)
 
-    def _child(self, name: str, earlier: Mapping[str, Layer]) -> CostLayer:
+    def _child(self, name: str, earlier: Earlier) -> CostLayer:
         child = earlier.get(name)
         if not isinstance(child, CostLayer) or child.type_name != self.type_name:
             raise ShapeError(
@@ -138,9 +136,7 @@ class ClassLabelCost(CostLayer):
     min_inputs = 2
     max_inputs = 2
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         self.labels = label_layer(self.inputs[0])
         self.classes = self.inputs[1].shape.size
@@ -190,15 +186,13 @@ class LogregCost(ClassLabelCost):
     )
     value_names = ("logprob", "error", "top-k error")
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         check_softmax(self.inputs[1])
         self.top: int = spec.values["topk"]
         if self.top > self.classes:
-            raise ShapeError(
-                f"topk must be at most the number of classes, {self.classes}; found topk={self.top}"
+            self.warnings.append(
+                f"the top-k error is always 0 for topk={self.top} of {self.classes} classes"
             )
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:

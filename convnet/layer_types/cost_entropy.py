@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from convnet.config.keys import Float, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
-from convnet.layer_types.base import Backward, Layer, Mode
+from convnet.layer_types.base import Backward, Earlier, Layer, Mode
 from convnet.layer_types.cost import CostLayer, check_softmax
 from convnet.layer_types.data import DataLayer
 from convnet.layer_types.elementwise import NeuronLayer
@@ -24,9 +24,7 @@ class LabelMatrixCost(CostLayer):
     min_inputs = 2
     max_inputs = 2
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         labels, probs = self.inputs
         if not isinstance(labels, DataLayer) or labels.shape.size != probs.shape.size:
@@ -58,9 +56,7 @@ class CrossentCost(LabelMatrixCost):
     title = "cross-entropy cost"
     value_names = ("cross-entropy", "error")
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         check_softmax(self.inputs[1])
 
@@ -102,9 +98,7 @@ class BceCost(LabelMatrixCost):
     value_names: tuple[str, ...] = ("cross-entropy", "error", "top-1 error")
     additive_values = 1
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         self.pos_weight: float = spec.values["posWeight"]
         probs = self.inputs[1]
@@ -137,9 +131,7 @@ class DceCost(BceCost):
     value_names: tuple[str, ...] = ("cross-entropy", "error", "precision and recall of each class")
     additive_values = 0
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         counts = ("declared positive", "positive", "true positive")
         classes = range(inputs[1].shape.size)
         self.value_names = (

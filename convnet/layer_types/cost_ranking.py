@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from convnet.config.keys import Ignored, Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
-from convnet.layer_types.base import Backward, Layer, Mode
+from convnet.layer_types.base import Backward, Earlier, Layer, Mode
 from convnet.layer_types.cost import ClassLabelCost, CostLayer, label_layer
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
@@ -29,9 +29,7 @@ class HingelossCost(ClassLabelCost):
     title = "hinge loss cost"
     value_names = ("hinge loss", "error")
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         if self.classes < 2:
             raise ShapeError(f"'{self.inputs[1].name}' must have at least 2 classes; found 1")
@@ -65,9 +63,7 @@ class GsinlabelCost(CostLayer):
     max_inputs = 2
     value_names = ("group sparsity",)
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         self.labels = label_layer(self.inputs[0])
         self.channels: int = spec.values["channels"]
@@ -111,9 +107,7 @@ class LocrankCost(CostLayer):
     max_inputs = 4
     value_names = ("ranking loss and balance of bits", "ranking loss")
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         *codes, weights = self.inputs
         sizes = [code.shape.size for code in codes]

@@ -19,7 +19,7 @@ from convnet.layer_types.base import (
 )
 from convnet.neurons import Neuron
 from convnet.ops.base import Ops
-from convnet.plan import Buffer, RunValue
+from convnet.plan import Buffer, for_each_run
 
 
 class NeuronLayer(Layer):
@@ -44,11 +44,11 @@ class NeuronLayer(Layer):
         elif self.neuron.kind == "dropout":
             self._drop(ops, x[0], y, False)
         else:
-            ops.noisy_neuron_fprop(self.neuron, x[0], RunValue(self.random_key()), y)  # type: ignore[arg-type]
+            ops.noisy_neuron_fprop(self.neuron, x[0], for_each_run(self.random_key()), y)
 
     def _drop(self, ops: Ops, source: Buffer, target: Buffer, add: bool) -> None:
         keep = 1 - self.neuron.parameters[0]
-        ops.dropout(source, keep, 1.0, RunValue(self.random_key()), target, add)  # type: ignore[arg-type]
+        ops.dropout(source, keep, 1.0, for_each_run(self.random_key()), target, add)
 
     def backward(self, ops: Ops, b: Backward) -> None:
         grad = b.grad
@@ -74,11 +74,13 @@ class EltsumLayer(Layer):
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
         super().__init__(spec, inputs)
         check_equal_sizes(self)
-        self.coeffs = spec.values["coeffs"] or (1.0,) * len(inputs)
-        if len(self.coeffs) != len(inputs):
-            raise ShapeError(
-                f"coeffs must have one entry per input, {len(inputs)}; found {len(self.coeffs)}"
-            )
+        coeffs = spec.values["coeffs"] or (1.0,) * len(inputs)
+        self.coeffs: tuple[float, ...] = coeffs[: len(inputs)]
+        wrong = f"coeffs must have one entry per input, {len(inputs)}; found {len(coeffs)}"
+        if len(coeffs) < len(inputs):
+            raise ShapeError(wrong)
+        if len(coeffs) > len(inputs):
+            self.warnings.append(f"{wrong}, of which the last are ignored")
         self.shape = self.inputs[0].shape
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
@@ -203,7 +205,7 @@ class DropoutLayer(Layer):
     def _apply(self, ops: Ops, source: Buffer, target: Buffer, add: bool, mode: Mode) -> None:
         dropping, scale = self.kept_scale(mode)
         if dropping:
-            ops.dropout(source, self.keep, scale, RunValue(self.random_key()), target, add)  # type: ignore[arg-type]
+            ops.dropout(source, self.keep, scale, for_each_run(self.random_key()), target, add)
         else:
             ops.add_scaled(source, scale, target, add)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from convnet.config.keys import Float, Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import Backward, Grad, Layer, Mode
+from convnet.layer_types.base import Backward, Earlier, Grad, Layer, Mode
 from convnet.layer_types.weights import FcLayer, WeightLayer
 from convnet.neurons import IDENT
 from convnet.ops.base import Ops
-from convnet.plan import Buffer, RunValue
+from convnet.plan import Buffer, for_each_run
 
 
 class SfcLayer(FcLayer):
@@ -94,9 +93,7 @@ class FcdropoLayer(FcLayer):
     keys = (_RATE, *FcLayer.keys)
     max_inputs = 1
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         self.keep_rate *= 1 - spec.values["rate"]
 
@@ -120,9 +117,7 @@ class FcdropcLayer(FcLayer):
     keys = (_RATE, *FcLayer.keys)
     max_inputs = 1
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         self.keep: float = 1 - spec.values["rate"]
 
@@ -133,8 +128,8 @@ class FcdropcLayer(FcLayer):
                 self.weights[0].value,
                 self.biases.value,
                 self.keep,
-                RunValue(self.random_key(".weights")),  # type: ignore[arg-type]
-                RunValue(self.random_key(".biases")),  # type: ignore[arg-type]
+                for_each_run(self.random_key(".weights")),
+                for_each_run(self.random_key(".biases")),
                 y.reshape(-1),
             )
         else:
@@ -148,9 +143,9 @@ class FcdropcLayer(FcLayer):
             super().backward(ops, replace(b, dy=masked))
             return
         weights, dy = self.weights[0], b.dy.reshape(-1)
-        key: Any = RunValue(self.random_key(".weights"))
+        key = for_each_run(self.random_key(".weights"))
         if self.biases.is_trained(b.mode):
-            ops.dropout(b.dy, self.keep, 1.0, RunValue(self.random_key(".biases")), masked)  # type: ignore[arg-type]
+            ops.dropout(b.dy, self.keep, 1.0, for_each_run(self.random_key(".biases")), masked)
             ops.bias_grad(masked, self.biases.gradient, b.adds_to(self.biases))
         if weights.is_trained(b.mode):
             inputs, add = b.x[0].reshape(-1), b.adds_to(weights)

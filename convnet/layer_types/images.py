@@ -15,7 +15,7 @@ from convnet.geometry import Shape
 from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Layer, Mode
 from convnet.ops.base import Ops
 from convnet.ops.philox import uniform
-from convnet.plan import Buffer, Clock, RunValue
+from convnet.plan import Buffer, Clock, for_each_run
 from convnet.resampling import RandomScale, Resampling, bilinear, gaussian, picked
 
 CHANNELS_KEY = Key("channels", Int(min=1), "channels of the input images")
@@ -208,4 +208,4 @@ class RscaleLayer(_ResamplingLayer):
         def drawn(clock: Clock) -> Resampling:
             return self.random.drawn(uniform(key(clock), 4).tolist())
 
-        return RunValue(drawn)  # type: ignore[return-value]
+        return for_each_run(drawn)

@@ -21,7 +21,6 @@ class PoolLayer(Layer):
     """
 
     type_name = "pool"
-    title = "pooling layer"
     keys = (
         NEURON_KEY,
         GPU_KEY,
@@ -30,7 +29,12 @@ class PoolLayer(Layer):
         Key("sizeX", Int(min=1), "side of the window, in pixels"),
         Key("stride", Int(min=1), "distance between windows; at most sizeX"),
         Key("start", Int(), "row and column of the first window; may be negative", default=0),
-        Key("outputsX", Int(min=0), "windows per side; 0: as many as cover the image", default=0),
+        Key(
+            "outputsX",
+            Int(min=0, below="min"),
+            "windows per side; 0: as many as cover the image",
+            default=0,
+        ),
         Key("sum", Bool(), "with pool=avg: the sum instead of the mean", default=False),
     )
 
@@ -41,8 +45,9 @@ class PoolLayer(Layer):
             raise ShapeError(
                 f"stride must be at most sizeX, {v['sizeX']}; found stride={v['stride']}"
             )
+        self.title = f"{v['pool']}-pooling layer"
         if v["sum"] and v["pool"] != "avg":
-            raise ShapeError(f"sum=true goes with pool=avg only; found pool={v['pool']}")
+            self.warnings.append(f"sum=true counts with pool=avg only; found pool={v['pool']}")
         self.pool = Pool(
             *self.images_shape(v["channels"]).as_tuple(),
             size=v["sizeX"],

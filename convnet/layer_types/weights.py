@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from convnet.config.keys import Float, Ignored, Int, Key, Names, Rate, Text
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
-from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Grad, Layer, Mode, Parameter
+from convnet.layer_types.base import (
+    GPU_KEY,
+    NEURON_KEY,
+    Backward,
+    Earlier,
+    Grad,
+    Layer,
+    Mode,
+    Parameter,
+)
 from convnet.neurons import IDENT
 from convnet.ops.base import Ops
 from convnet.plan import Buffer
@@ -31,7 +40,7 @@ class WeightLayer(Layer):
         GPU_KEY,
         Key(
             "initW",
-            Float(min=0),
+            Float(min=0, below="taken"),
             "initial weights are so many times standard normal numbers",
             default=0.01,
             per_input=True,
@@ -58,11 +67,22 @@ class WeightLayer(Layer):
         ),
         Key("epsW", Rate(), "learning rate of the weights", file="parameters", per_input=True),
         Key("epsB", Rate(), "learning rate of the biases", file="parameters"),
-        Key("momW", Float(min=0), "momentum of the weights", file="parameters", per_input=True),
-        Key("momB", Float(min=0), "momentum of the biases", file="parameters"),
+        Key(
+            "momW",
+            Float(min=0, below="taken"),
+            "momentum of the weights",
+            file="parameters",
+            per_input=True,
+        ),
+        Key(
+            "momB",
+            Float(min=0, below="taken"),
+            "momentum of the biases",
+            file="parameters",
+        ),
         Key(
             "wc",
-            Float(min=0),
+            Float(min=0, below="min"),
             "L2 weight decay of the weights",
             default=0.0,
             file="parameters",
@@ -70,7 +90,7 @@ class WeightLayer(Layer):
         ),
         Key(
             "wball",
-            Float(min=0),
+            Float(min=0, below="min"),
             "if > 0: after each update the norm of every column is this; in local layers at most "
             "this",
             default=0.0,
@@ -79,7 +99,7 @@ class WeightLayer(Layer):
         ),
         Key(
             "updatePeriod",
-            Int(min=0),
+            Int(min=0, below="min"),
             "passes between two updates, 0: as few as possible; see docs/devices.md",
             default=0,
             file="parameters",
@@ -90,9 +110,7 @@ class WeightLayer(Layer):
     max_inputs: ClassVar[int | None] = None
     needs_parameters = True
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         """`earlier`: the layers defined above, whose matrices `weightSource` may name."""
         super().__init__(spec, inputs)
         self._earlier = earlier
@@ -223,9 +241,7 @@ class FcLayer(WeightLayer):
     title = "fully-connected layer"
     keys = (Key("outputs", Int(min=1), "number of units"), *WeightLayer.keys)
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         self.make_layer(spec.values["outputs"])
 

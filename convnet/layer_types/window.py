@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape, Window
-from convnet.layer_types.base import Grad, Layer
+from convnet.layer_types.base import Earlier, Grad, Layer
 from convnet.layer_types.weights import WeightLayer
 from convnet.neurons import IDENT
 from convnet.ops.base import Ops
@@ -26,9 +26,7 @@ class WindowLayer(WeightLayer):
 
     family: ClassVar[str]  # operations are called <family>_fprop and so on
 
-    def __init__(
-        self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Mapping[str, Layer]
-    ) -> None:
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
         self.windows = [self.window(i) for i in range(len(inputs))]
         shapes = {g.acts_shape for g in self.windows}

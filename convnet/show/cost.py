@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from convnet.checkpoint import Outputs
-from convnet.errors import ConvnetError, OptionError
+from convnet.errors import OptionError
 from convnet.layer_types.cost import CostLayer
 from convnet.show.figures import Run, picture
 
@@ -43,8 +43,7 @@ def find_value(run: Run, cost: str = "", index: int = 0) -> Value:
     """The value to draw; without a name, of the first cost.
 
     Raises:
-        ConvnetError: the net has no cost.
-        OptionError: it has other costs, or the cost has fewer values.
+        OptionError: the net has other costs, or the cost has fewer values.
     """
     costs = cost_layers(run)
     layer = costs.get(cost) if cost else next(iter(costs.values()))
@@ -59,11 +58,8 @@ def find_value(run: Run, cost: str = "", index: int = 0) -> Value:
 
 
 def cost_layers(run: Run) -> dict[str, CostLayer]:
-    """Raises: ConvnetError if there are none."""
-    costs = {cost.name: cost for cost in run.net.costs if not cost.is_child}
-    if not costs:
-        raise ConvnetError(f"{run.path}: the net has no cost layer, so there is no curve")
-    return costs
+    """Those that are reported, by name."""
+    return {cost.name: cost for cost in run.net.costs if not cost.is_child}
 
 
 def draw_curves(axes: Axes, runs: Sequence[Run], value: Value, smooth: bool) -> list[str]:

@@ -26,7 +26,7 @@ def draw_overview(run: Run, out: Path) -> str:
     Returns: the result of the last test in words.
 
     Raises:
-        ConvnetError: the net has no cost, or the picture cannot be written.
+        ConvnetError: the picture cannot be written.
     """
     # The first cost that reports an error beside what it minimises; else the first.
     cost = max(cost_layers(run).values(), key=lambda cost: len(cost.value_names) > 1)

@@ -19,7 +19,6 @@ from convnet.train.session import (
     layer_file,
     open_data,
     open_session,
-    require_cost,
 )
 from convnet.train.testing import (
     check_batch,
@@ -124,7 +123,6 @@ def check_gradients(given: dict[str, Any]) -> int:
         problems=problems,
     )
     net = Net(graph, make_ops("reference"), batch_size=CHECK_CASES, seed=options.seed)
-    require_cost(net)
     _warn(problems.warnings)
     matrices = data.load(options.train_range[0], 1)
     check_batch(net, matrices, options.train_range[0])

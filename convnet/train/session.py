@@ -160,8 +160,6 @@ def open_session(given: dict[str, Any]) -> Session:
         state = TrainingState()
     if options.conv_to_local or options.unshare_weights:
         definition, net = _transformed(options, net, definition, parameters, shapes)
-    if training:
-        require_cost(net)
     for name in given:
         if note := FIELDS[name].metadata["note"]:
             problems.warn("", f"{option_name(name)}: {note}")
@@ -204,15 +202,6 @@ def _transformed(
     )
     new.load_state(weights)
     return definition, new
-
-
-def require_cost(net: Net) -> None:
-    """Raises: OptionError if the net cannot be trained, for want of a cost layer."""
-    if not net.costs:
-        raise OptionError(
-            "the net has no cost layer, so there is nothing to minimise; add one, such as "
-            "cost.logreg, to the layer definition"
-        )
 
 
 def _resume(given: dict[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:

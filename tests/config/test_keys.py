@@ -215,12 +215,47 @@ def test_lenient_turns_unknown_and_misplaced_keys_into_warnings():
     ]
 
 
+def test_lenient_takes_doubtful_values_as_the_original_did():
+    keys = (
+        *KEYS[:-2],
+        Key("wc", Float(min=0, below="min"), "", file="parameters", per_input=True),
+        Key("momB", Float(min=0, below="taken"), "", file="parameters"),
+    )
+    text = "epsW=0.1,-0.2\nwc=-1\nmomB=-.5"
+    values, errors, warnings = parse("filterSize=3", text, n_inputs=2, lenient=True, keys=keys)
+    assert errors == []
+    assert values["epsW"] == (Const(0.1), Const(0.0))
+    assert values["wc"] == (0, 0)
+    assert values["momB"] == -0.5
+    reasons = [
+        "p:2: Layer 'c': parameter 'epsW' is '-0.2': expected a learning rate of at least 0, "
+        "found '-0.2'",
+        "p:3: Layer 'c': parameter 'wc' is '-1': expected a finite number >= 0",
+        "p:4: Layer 'c': parameter 'momB' is '-.5': expected a finite number >= 0",
+    ]
+    taken = (0.0, 0.0, -0.5)
+    assert warnings == [f"{r}; taken as {value}" for r, value in zip(reasons, taken, strict=True)]
+    assert parse("filterSize=3", text, n_inputs=2, keys=keys)[1] == reasons
+
+
 def test_every_mistake_is_one_line():
     _, errors, _ = parse(
         "filterSize=1\nneuron=a\n b", keys=(*KEYS, Key("neuron", NeuronKind(), ""))
     )
     assert len(errors) == 1
     assert "\n" not in errors[0]
+
+
+def test_unusable_values_matter_where_they_are_read():
+    text = "[c]\nfilterSize=1\nnote=50%\npadding=%"
+    (broken,) = read_sections(Source("f", text), Problems()).values()
+    faults = [f"f:{n}: bare '%' in the value of {key}; write %% or %(key)s" for n, key in
+              ((3, "'note'"), (4, "'padding'"))]  # fmt: skip
+    strict, lenient = Problems(), Problems()
+    parse_keys(KEYS, broken, None, 1, strict)
+    assert strict.errors == faults
+    parse_keys(KEYS, broken, None, 1, lenient, lenient=True)
+    assert (lenient.warnings, lenient.errors) == (faults[:1], faults[1:])
 
 
 def test_values_that_the_reader_refused_are_not_reported_again():

@@ -178,7 +178,7 @@ def test_no_layers(text, tmp_path):
         (
             "dataIdx=1",
             "dataIdx=1\ninputs=data",
-            "f:7: Layer 'labels': type 'data' takes 0 inputs, found 1",
+            "f:7: Layer 'labels': type 'data' takes no inputs",
         ),
         (
             "[cost]",
@@ -236,22 +236,30 @@ def test_type_that_needs_a_section_even_without_required_keys():
 
 def test_lenient_warns():
     problems = Problems()
-    definition = DEFINITION + "[idle]\ntype=fc\ninputs=data\noutputs=1\nscale=2\n"
+    definition = DEFINITION.replace("dataIdx=1", "dataIdx=1\ninputs=fc2\nscale=2")
     specs = read_layer_files(
         Source("f", definition),
-        Source("p", PARAMETERS + "[idle]\nepsW=1\n[other]\n"),
+        Source("p", PARAMETERS + "[other]\n"),
         TYPES,
         lenient=True,
         problems=problems,
     )
-    assert len(specs) == 6
+    assert specs[1].inputs == ()
     assert problems.warnings == [
-        "f:23: Layer 'idle': unknown parameter 'scale'; expected one of type, inputs, outputs, "
-        "neuron, epsW, dropout",
-        "f:19: Layer 'idle' of type 'fc' is unused",
-        "p:9: section [other] belongs to no layer; expected one of data, labels, fc1, fc2, cost, "
-        "idle",
+        "f:7: Layer 'labels': type 'data' takes no inputs",
+        "f:8: Layer 'labels': unknown parameter 'scale'; expected one of type, inputs, dataIdx, "
+        "dropout",
+        "p:7: section [other] belongs to no layer; expected one of data, labels, fc1, fc2, cost",
     ]
+
+
+def test_an_unused_layer_is_a_mistake_in_any_case():
+    """cuda-convnet refused it, too."""
+    definition = DEFINITION + "[idle]\ntype=pool\npool=max\ninputs=fc1\n"
+    for lenient in (False, True):
+        assert mistakes(definition, lenient=lenient) == [
+            "f:19: Layer 'idle' of type 'pool' is unused"
+        ]
 
 
 @pytest.mark.parametrize("toml", [False, True])

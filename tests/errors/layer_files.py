@@ -29,7 +29,7 @@ LAYER_FILES = [
         layer_def="net.cfg",
     ),
     option(
-        "data/mean.safetensors:1: byte ... is not UTF-8; a layer file must be UTF-8 text",
+        "data/mean.safetensors:1: holds a NUL byte; a layer file must be text",
         "name the layer file",
         layer_def="data/mean.safetensors",
     ),
@@ -162,12 +162,12 @@ LAYER_FILES = [
         "0 is the images, 1 the labels",
     ),
     edited(
-        DEF,
-        "topk = 2",
-        "topk = 5",
-        "layers.cfg:33: Layer 'logprob': topk must be at most the number of classes, 3; "
-        "found topk=5",
-        "correct the value",
+        PARAMS,
+        "epsB = 0.002",
+        "epsB = -0.002",
+        "params.cfg:16: Layer 'fc': parameter 'epsB' is '-0.002': expected a learning rate of at "
+        "least 0, found '-0.002'",
+        "correct the value; with `--lenient 1` it counts as 0, as in cuda-convnet",
     ),
     edited(
         PARAMS,

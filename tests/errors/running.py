@@ -44,11 +44,6 @@ def one_bias_more(tensors: dict, header: dict) -> None:
     tensors["fc.biases"] = np.zeros((1, 4), np.float32)
 
 
-def cut_cost() -> None:
-    """From the layer definition."""
-    Path(DEF).write_text(Path(DEF).read_text().partition("[logprob]")[0])
-
-
 def fill_the_disk() -> None:
     """The log fits, the checkpoint does not. The test lifts the limit again."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -76,14 +71,6 @@ TRAINING = [
         "initW = 1e38\nneuron = relu",
         "batch 1.1, minibatch 0: Layer 'conv': its output holds a NaN or infinity; " + LR,
         "smaller initial weights",
-    ),
-    file(
-        "a net without a cost, with `--lenient=1`",
-        "the net has no cost layer, so there is nothing to minimise; add one, such as "
-        "cost.logreg, to the layer definition",
-        "that",
-        cut_cost,
-        lenient=1,
     ),
     option(
         "layers.cfg/run/log.jsonl: cannot write the log: Not a directory",

@@ -8,17 +8,16 @@ from tests.errors import command
 from tests.errors.running import SEE, rewrite
 
 
-def without(*layers: str) -> Callable[[dict, dict], None]:
-    """Cuts those layers out of the checkpoint, with their matrices and all costs so far."""
+def with_hinge_loss(of: str) -> Callable[[dict, dict], None]:
+    """Gives the checkpoint the cost hingeloss of layer `of`, and nothing else above that."""
 
     def change(tensors: dict, header: dict) -> None:
-        sections = header["definition"]["text"].split("\n\n")
-        kept = [s for s in sections if not s.startswith(tuple(f"[{name}]" for name in layers))]
-        header["definition"]["text"] = "\n\n".join(kept)
-        header["options"].update(lenient=True)
+        kept, _, _ = header["definition"]["text"].partition(
+            "[probs]" if of == "fc" else "[logprob]"
+        )
+        cost = f"[logprob]\ntype = cost.hingeloss\ninputs = labels, {of}\n"
+        header["definition"]["text"] = kept + cost
         header["state"].update(train_outputs=[], test_outputs=[], test_times=[])
-        for name in [n for n in tensors if n.startswith(layers)]:
-            del tensors[name]
 
     return change
 
@@ -53,13 +52,6 @@ PICTURES = [
         "show --load-file=good --show-cost=logprob --show-filters=conv",
         "one picture at a time: --show-cost or --show-filters",
         "two commands",
-    ),
-    command(
-        "show --load-file=good",
-        "good: the net has no cost layer, so there is no curve",
-        "name a run that was trained",
-        "the cost was taken out of it",
-        rewrite(without("logprob")),
     ),
     command(
         "show cost --load-file=good --show-cost=logpro",
@@ -110,16 +102,16 @@ PICTURES = [
         "show preds --load-file=good",
         "the net has no softmax layer, so it predicts no classes",
         "name a run of a net with one",
-        "that was taken out of it",
-        rewrite(without("probs", "logprob")),
+        "its cost is cost.hingeloss",
+        rewrite(with_hinge_loss("fc")),
     ),
     command(
         "show confusion --load-file=good",
         "no cost.logreg compares softmax layer 'probs' with labels, so there is no right class; "
         "name another with --show-preds",
         "name a run of a net with that cost",
-        "the cost was taken out of it",
-        rewrite(without("logprob")),
+        "its cost is cost.hingeloss",
+        rewrite(with_hinge_loss("probs")),
     ),
     command(
         "show preds --load-file=good --save-preds=out --only-errors=1",

@@ -127,15 +127,17 @@ LINEAR = ((3, 1, 1), (1, 1, 1))
             TOP + layer("bad", "cost.logreg", "labels,scores"),
             "second input must be a softmax layer; found 'scores' of type 'fc'",
         ),
-        (
-            TOP + layer("bad", "cost.logreg", "labels,probs", topk=4),
-            "topk must be at most the number of classes, 3; found topk=4",
-        ),
     ],
 )
 def test_mistakes(layers: str, text: str) -> None:
     layers, bad = layers.split("[bad]")
     assert layer_errors(between(layers) + "[bad]" + bad) == [text]
+
+
+def test_more_best_classes_than_there_are() -> None:
+    net = make_net(between(TOP), "[cost]\ntopk=4\n")
+    assert net.graph["cost"].warnings == ["the top-k error is always 0 for topk=4 of 3 classes"]
+    assert net.forward(make_batch())["cost"][2] == 0
 
 
 def test_coeff_is_required_in_the_parameter_file() -> None:

@@ -168,9 +168,10 @@ def test_inputs_of_another_size(kind: str) -> None:
 
 
 def test_number_of_coefficients() -> None:
-    assert layer_errors(between(layer("top", "eltsum", "below", coeffs="1,2"))) == [
-        "coeffs must have one entry per input, 1; found 2"
-    ]
+    too_few, too_many = ("coeffs must have one entry per input, 2; found " + n for n in "13")
+    assert layer_errors(between(layer("top", "eltsum", "below,below", coeffs="1"))) == [too_few]
+    top = make_net(between(layer("top", "eltsum", "below,below", coeffs="1,2,3"))).graph["top"]
+    assert top.warnings == [f"{too_many}, of which the last are ignored"]
 
 
 # --- concatenation ------------------------------------------------------------------------------

@@ -54,11 +54,16 @@ def test_numbers_as_square_images_and_a_second_user(kind: str) -> None:
     assert_gradients(net)
 
 
+def test_sum_counts_for_means_only() -> None:
+    top = make_net(between(pool(pool="max", sum="true"))).graph["top"]
+    assert top.warnings == ["sum=true counts with pool=avg only; found pool=max"]
+    assert top.title == "max-pooling layer"
+
+
 @pytest.mark.parametrize(
     ("keys", "text"),
     [
         ({"stride": 4}, "stride must be at most sizeX, 3; found stride=4"),
-        ({"sum": "true"}, "sum=true goes with pool=avg only; found pool=max"),
         ({"sizeX": 6}, "sizeX must be at most the image's height, 5; found sizeX=6"),
         (
             {"channels": 3},
