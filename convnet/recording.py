@@ -17,17 +17,8 @@ from convnet.layer_types.cost import CostLayer, LogregCost, SoftmaxLayer
 from convnet.layer_types.data import DataLayer
 from convnet.layer_types.elementwise import NeuronLayer
 from convnet.layer_types.weights import WeightLayer
-from convnet.plan import (
-    WHOLE,
-    Buffer,
-    Part,
-    Program,
-    Recorder,
-    compile_program,
-    for_each_run,
-    for_each_size,
-    new_buffer,
-)
+from convnet.plan import WHOLE, Buffer, Part, Recorder, for_each_run, for_each_size, new_buffer
+from convnet.program import Program, compile_program
 from convnet.replicas import Rhythm, levels
 
 

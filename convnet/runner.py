@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from convnet.ops.base import Array, Ops
-from convnet.plan import Buffer, CaseValue, Clock, Program, RunValue
+from convnet.plan import Buffer, CaseValue, Clock, RunValue
+from convnet.program import Program
 
 
 @dataclass

@@ -11,14 +11,8 @@ from convnet.layer_types.base import CHECK, TEST, TRAIN, Mode
 from convnet.neurons import IDENT, Neuron
 from convnet.ops.base import IN_PLACE, In, Ops, Out
 from convnet.ops.reference import ReferenceOps
-from convnet.plan import (
-    Clock,
-    Part,
-    Program,
-    Recorder,
-    compile_program,
-    new_buffer,
-)
+from convnet.plan import Clock, Part, Recorder, new_buffer
+from convnet.program import Program, compile_program
 from convnet.runner import Runner
 from tests.helpers import between, layer, make_net
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convnet import plan
+from convnet import program as programs
 from convnet.api import read_graph
 from convnet.layer_types.base import CHECK, TEST, TRAIN, Mode
 from convnet.net import Net
@@ -16,16 +16,8 @@ from convnet.neurons import IDENT, Neuron
 from convnet.ops.base import IN_PLACE, In, InOut, Ops, Out
 from convnet.ops.cpu import CpuOps
 from convnet.ops.reference import ReferenceOps
-from convnet.plan import (
-    Buffer,
-    Call,
-    Clock,
-    Program,
-    Recorder,
-    Storage,
-    compile_program,
-    new_buffer,
-)
+from convnet.plan import Buffer, Call, Clock, Recorder, Storage, new_buffer
+from convnet.program import Program, compile_program
 from convnet.recording import record
 from convnet.runner import Runner
 from tests.helpers import CLASSES, EVERYTHING, between, layer, make_batch, make_net
@@ -272,8 +264,8 @@ def test_sharing_memory_changes_no_bit(ops: Ops, monkeypatch: pytest.MonkeyPatch
 
     shared, apart = make_net(EVERYTHING, ops=ops), make_net(EVERYTHING, ops=ops)
     planned = train(shared)
-    monkeypatch.setattr(plan, "_alias", lambda program: None)
-    monkeypatch.setattr(plan, "_place", place_side_by_side)
+    monkeypatch.setattr(programs, "_alias", lambda program: None)
+    monkeypatch.setattr(programs, "_place", place_side_by_side)
     unplanned = train(apart)
     assert planned.owners
     assert not unplanned.owners
@@ -290,4 +282,4 @@ def test_two_buffers_serve_a_long_chain() -> None:
     )
     program = make_net(between(layers)).recording(TEST).program
     data = 4 * (70 + 1 + CLASSES) + 3  # images, labels, predictions and the values of the cost
-    assert program.arena_size <= data + 4 * plan.ALIGNMENT + 2 * 4 * 160
+    assert program.arena_size <= data + 4 * programs.ALIGNMENT + 2 * 4 * 160
