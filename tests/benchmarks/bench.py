@@ -12,7 +12,6 @@ work on the machine disturbs less.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import platform
 import statistics
@@ -109,20 +108,18 @@ def report(name: str, net: Net, sides: list[Side]) -> None:
     memory = {side.name: side.close() for side in sides}
     for kind in ("training", "testing"):
         medians = {side.name: statistics.median(side.times[kind]) for side in sides}
-        ratios = [_ratio(list(medians.values())), _ratio([min(side.times[kind]) for side in sides])]
+        fastest = [min(side.times[kind]) for side in sides]
+        ratios = [
+            min(others) / ours for ours, *others in (list(medians.values()), fastest) if others
+        ]
         for side in sides:
             median, spread = medians[side.name], side.times[kind]
-            ratio = "".join(f"{r:7.2f}" for r in ratios) if side is sides[0] else ""
+            ratio = "".join(f"{r:7.2f}" for r in ratios if side is sides[0])
             print(
                 f"{name:8} {net.batch:5}  {kind:8}  {side.name:20} {1e3 * median:9.1f} "
                 f"{1e3 * min(spread):9.1f} {1e3 * max(spread):9.1f} {net.batch / median:9.1f} "
                 f"{memory[side.name]:>6}{ratio}".rstrip()
             )
-
-
-def _ratio(seconds: list[float]) -> float:
-    """How many times faster ours, the first, is than the fastest of the others; NaN without any."""
-    return min(seconds[1:], default=math.nan) / seconds[0]
 
 
 def main() -> None:
