@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tests.benchmarks.bench import NETS, ROOT
+from tests.benchmarks.bench import NETS, ROOT, report
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,15 @@ def test_an_unknown_net_is_named() -> None:
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 2
     assert "no net 'resnet'; there are quick, 11pct, alexnet, vgg11" in run.stderr
+
+
+def test_ratios(capsys: pytest.CaptureFixture[str]) -> None:
+    def side(name: str, *times: float) -> Any:
+        both = {"training": list(times), "testing": list(times)}
+        return SimpleNamespace(name=name, times=both, close=lambda: "100")
+
+    sides = [side("convnet", 1, 2, 4), side("torch a", 9, 3, 5), side("torch b", 7, 6, 8)]
+    report("quick", NETS["quick"], sides)
+    ours, *others = capsys.readouterr().out.splitlines()[:3]
+    assert ours.endswith(" 2000.0    1000.0    4000.0      64.0    100   2.50   3.00")
+    assert [row.split()[5] for row in others] == ["5000.0", "7000.0"]

@@ -73,3 +73,9 @@ def test_bias_grad(ops: Ops, k: int, f: int, n: int) -> None:
     acts_grad = numbers(np.random.default_rng(5), f, n)
     expected = reference.bias_grad(acts_grad, f).reshape(f, 1)
     check(ops, "bias_grad", expected, acts_grad=acts_grad)
+
+
+def test_bias_grad_of_long_rows(ops: Ops) -> None:
+    acts_grad = numbers(np.random.default_rng(6), 3, 5, 19, 129)
+    expected = reference.bias_grad(acts_grad, 3).reshape(3, 1)
+    check(ops, "bias_grad", expected, acts_grad=acts_grad)

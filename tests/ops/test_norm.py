@@ -21,6 +21,7 @@ CASES = {
     "channels, all": ("cmrnorm", Norm(6, 0.1, 1.25), (6, 2, 1, 1)),
     "channels, blocked": ("cmrnorm", Norm(3, 0.5, 0.75, blocked=True), (8, 2, 2, 7)),
     "channels, larger than a tile": ("cmrnorm", Norm(5, 0.2, 0.75), (70, 1, 2, 130)),
+    "channels, more pixels than a chunk": ("cmrnorm", Norm(3, 0.5, 0.75), (4, 5, 7, 33)),
 }
 every_case = pytest.mark.parametrize("case", CASES)
 

@@ -247,7 +247,7 @@ def _correlate(
                         places[j] = h * W + w
                         for f in range(first_output, last_output):
                             prefetch(flat, (f * H * W + places[j]) * N + first)
-                    fprop_tile(panels, panel, packed, plan.starts, pixel, plan.offsets, sums)
+                    fprop_tile(panels, panel, packed, plan.starts, pixel, plan.offsets, sums, 0)
                     for j in range(last):
                         for f in range(first_output, last_output):
                             store_sums(
@@ -314,7 +314,7 @@ def _wgrad(
                         shifted = packed[row * plan.step * plan.packed_columns * LANES :]
                         for k in range(0, plan.outputs, FILTERS):
                             for t in range(0, T, ROWS):
-                                wgrad_tile(panel, k * length, shifted, taps, t, steps, sums)
+                                wgrad_tile(panel, k * length, shifted, taps, t, steps, sums, 0)
                                 place = (part * T + t) * F + group * plan.outputs + k
                                 store_grads(
                                     sums, T - t, plan.outputs - k, True, parts_flat, place, F

@@ -56,7 +56,7 @@ def _total(values: Array, ones: Array, starts: Array, offsets: Array, sums: Arra
     for start in range(0, values.size, BLOCK):
         stop = min(start + BLOCK, values.size)
         runs = (stop - start) // SUMS
-        sum_tile(ones, 0, values[start:], starts, 0, offsets[:runs], sums)
+        sum_tile(ones, 0, values[start:], starts, 0, offsets[:runs], sums, 0)
         for j in range(SUMS):
             result += sums[j]
         for i in range(start + runs * SUMS, stop):

@@ -117,7 +117,7 @@ def _sum_part(
         sums = np.empty(ROWS * FC_COLUMNS * LANES, np.float32)
         pack_weights(weights, 0, rows, step, M, tile, panel, 0)
         for k in range(0, chunks, FC_COLUMNS):
-            fc_tile(panel, 0, source, starts, k, offsets, sums)
+            fc_tile(panel, 0, source, starts, k, offsets, sums, 0)
             for m in range(tile * ROWS, min((tile + 1) * ROWS, M)):
                 for n in range(k, min(k + FC_COLUMNS, chunks)):
                     at = ((m - tile * ROWS) * FC_COLUMNS + n - k) * LANES
@@ -142,6 +142,6 @@ def _wgrad(
     for tile in prange(-(-K // ROWS)):
         sums = np.empty(ROWS * WGRAD_COLUMNS * LANES, np.float32)
         for f in range(0, F, FILTERS):
-            wgrad_tile(flat_panels, f * length, inputs, starts, tile * ROWS, steps, sums)
+            wgrad_tile(flat_panels, f * length, inputs, starts, tile * ROWS, steps, sums, 0)
             place = tile * ROWS * F + f
             store_grads(sums, K - tile * ROWS, F - f, add, flat, place, F)

@@ -202,7 +202,7 @@ def _correlate(
             for tile in range(-(-outputs // ROWS)):
                 pack_weights(filters, 0, weights[:count], step, outputs, tile, panel, 0)
                 for k in range(0, images // LANES, FC_COLUMNS):
-                    fc_tile(panel, 0, packed, starts, k, offsets[:count], sums)
+                    fc_tile(panel, 0, packed, starts, k, offsets[:count], sums, 0)
                     for i in range(min(ROWS, outputs - tile * ROWS)):
                         f = group * outputs + tile * ROWS + i
                         bias = biases[f, pixel if biases.shape[1] > 1 else 0]
@@ -247,6 +247,6 @@ def _wgrad(
             turn_grads(grads, cases, z.F, cases, panel)
             for k in range(0, z.F, FILTERS):
                 for t in range(0, count, ROWS):
-                    wgrad_tile(panel, k * cases, packed, taps, t, steps, sums)
+                    wgrad_tile(panel, k * cases, packed, taps, t, steps, sums, 0)
                     place = (pixel * count + t) * z.groups * z.F + group * z.F + k
                     store_grads(sums, count - t, z.F - k, add, filters_grad, place, z.groups * z.F)

@@ -52,4 +52,4 @@ def _multiply(
 ) -> None:
     for thread in prange(sums.shape[0]):
         for _ in range(tiles):
-            fprop_tile(panel, 0, source, starts, 0, offsets, sums[thread])
+            fprop_tile(panel, 0, source, starts, 0, offsets, sums[thread], 0)

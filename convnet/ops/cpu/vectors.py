@@ -54,9 +54,9 @@ def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
 
 
 def _tile(panel_count: int, source_count: int, vector_panel: bool) -> Any:
-    """A micro-kernel tile(panel, panel_start, source, starts, first, offsets, out):
+    """A micro-kernel tile(panel, panel_start, source, starts, first, offsets, out, to):
 
-        out[(i * source_count + j) * LANES + lane] = sum over r of
+        out[to + (i * source_count + j) * LANES + lane] = sum over r of
             panel(r, i) * source[starts[first + j] + offsets[r]]
 
     for i < panel_count, j < source_count. r runs over `offsets` (int32). panel(r, i) is element
@@ -66,7 +66,7 @@ def _tile(panel_count: int, source_count: int, vector_panel: bool) -> Any:
     """
 
     @intrinsic
-    def tile(typing, panel, panel_start, source, starts, first, offsets, out):  # type: ignore[no-untyped-def]
+    def tile(typing, panel, panel_start, source, starts, first, offsets, out, to):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
             def element(argument: int, index: Any) -> Any:
                 return _address(context, builder, signature.args[argument], args[argument], index)
@@ -116,10 +116,12 @@ def _tile(panel_count: int, source_count: int, vector_panel: bool) -> Any:
                 for phi in (total, final):
                     phi.add_incoming(_ZERO, before)
                     phi.add_incoming(result, loop)
-                builder.store(final, _as_vector(builder, element(6, _INDEX(k * LANES))), align=4)
+                place = builder.add(args[7], _INDEX(k * LANES))
+                builder.store(final, _as_vector(builder, element(6, place)), align=4)
             return context.get_dummy_value()
 
-        return types.void(panel, panel_start, source, starts, first, offsets, out), generate
+        arguments = (panel, panel_start, source, starts, first, offsets, out, to)
+        return types.void(*arguments), generate
 
     return tile
 

@@ -25,7 +25,7 @@ from numba import get_num_threads, prange
 
 from convnet.geometry import Window
 from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, aligned, parallel, serial
-from convnet.ops.cpu.tiles import FILTERS, pack_lanes, pack_window, store_grads, turn_grads
+from convnet.ops.cpu.tiles import FILTERS, pack_lanes, pack_plane, store_grads, turn_grads
 from convnet.ops.cpu.vectors import (
     FPROP_COLUMNS,
     ROWS,
@@ -66,7 +66,7 @@ _filters_from_points_3, _filters_from_points_5 = matrix_transform(_G3.T), matrix
 _grads_to_points_3, _grads_to_points_5 = matrix_transform(_A3), matrix_transform(_A5)
 
 GAP = LANES  # floats between the points of a tile: else all would share one set of the cache
-BLOCK_FLOATS = 1 << 18  # transformed tiles of a block: 1 MiB
+BLOCK_FLOATS = 1 << 19  # transformed tiles of a block: 2 MiB
 TRANSFORM = 25  # multiplications of vectors that last as long as a channel's part in one point
 WGRAD_FLOATS = 1 << 22  # the same in the weight gradient, for all threads: 16 MiB
 
@@ -212,28 +212,28 @@ def _filters_to_points(t: _Tiling, filters: Array, backward: bool, points: Array
 
 
 @serial
-def _place(t: _Tiling, unit: int) -> tuple[int, int, int]:
-    """First image and first target pixel, row and column, of a tile."""
-    across, down = unit % t.across, unit // t.across % t.down
-    return unit // (t.across * t.down) * LANES, down * t.outer, across * t.outer
+def _find_places(t: _Tiling, begin: int, places: Array) -> int:
+    """places (.., 3) = first image and first target pixel, row and column, of tiles from `begin`.
 
-
-@serial
-def _is_inside(images: Array, top: int, left: int, side: int, first: int) -> bool:
-    """Whether a window of LANES images lies in them wholly, so that it need not be packed."""
-    _, H, W, N = images.shape
-    inside = (top >= 0) & (left >= 0) & (top + side <= H) & (left + side <= W)
-    return inside & (first + LANES <= N)
+    Returns how many there are.
+    """
+    count = min(len(places), t.units - begin)
+    images = t.units // (t.across * t.down)
+    for i in range(count):
+        tile = (begin + i) // images  # neighbours in memory follow one another
+        places[i, 0] = (begin + i) % images * LANES
+        places[i, 1] = tile // t.across * t.outer
+        places[i, 2] = tile % t.across * t.outer
+    return count
 
 
 @serial
 def _transform_channel(
     t: _Tiling,
-    source: Array,
     flat: Array,
+    shape: tuple[int, int, int, int],
     channel: int,
-    begin: int,
-    count: int,
+    places: Array,
     edge: Array,
     points: Array,
     to: int,
@@ -241,17 +241,17 @@ def _transform_channel(
 ) -> None:
     """The points of a channel's tiles, LANES numbers each, side by side; `step` between points.
 
-    `flat` is `source` as a flat array, `edge` room for a tile that is packed.
+    `flat` holds the source, of `shape`; `edge` is room for a tile that does not lie in it wholly.
     """
-    _, H, W, N = source.shape
-    for unit in range(count):
-        first, top, left = _place(t, begin + unit)
-        top, left = top - t.padding, left - t.padding
-        if _is_inside(source, top, left, SIDE, first):
+    _, H, W, N = shape
+    for i in range(len(places)):
+        first, top, left = places[i, 0], places[i, 1] - t.padding, places[i, 2] - t.padding
+        inside = (top >= 0) & (left >= 0) & (top + SIDE <= H) & (left + SIDE <= W)
+        if inside & (first + LANES <= N):
             at = ((channel * H + top) * W + left) * N + first
             _source_to_points(flat, at, W * N, N, points, to, step)
         else:
-            pack_window(source, channel, 1, top, SIDE, left, SIDE, first, edge)
+            pack_plane(flat, channel * H, H, W, N, top, SIDE, left, SIDE, first, edge, 0)
             _source_to_points(edge, 0, SIDE * LANES, LANES, points, to, step)
         to += LANES
 
@@ -281,13 +281,14 @@ def _correlate(
         inputs, sums = scratch[thread, : POINTS * step_in], scratch[thread, POINTS * step_in :]
         edge = np.empty(POINTS * LANES, np.float32)
         pixels = np.empty(POINTS * LANES, np.float32)
+        places = np.empty((t.block, 3), np.int64)
         for task in range(thread, blocks * t.groups, threads):
             group, begin = task % t.groups, task // t.groups * t.block
-            count = min(t.block, t.units - begin)
+            count = _find_places(t, begin, places)
             for c in range(t.channels):
                 _transform_channel(
-                    t, source, flat_source, group * t.channels + c, begin, count, edge, inputs,
-                    c * t.block * LANES, step_in,
+                    t, flat_source, source.shape, group * t.channels + c, places[:count], edge,
+                    inputs, c * t.block * LANES, step_in,
                 )  # fmt: skip
             for point in range(POINTS):
                 here = inputs[point * step_in :]
@@ -297,12 +298,12 @@ def _correlate(
                         at = (tile * columns + column) * ROWS * FPROP_COLUMNS * LANES
                         fprop_tile(
                             points, panel, here, starts, column * FPROP_COLUMNS, offsets,
-                            sums[point * step_out + at :],
+                            sums, point * step_out + at,
                         )  # fmt: skip
             for f in range(t.outputs):
                 output = group * t.outputs + f
                 for unit in range(count):
-                    first, top, left = _place(t, begin + unit)
+                    first, top, left = places[unit, 0], places[unit, 1], places[unit, 2]
                     row = (f // ROWS * columns + unit // FPROP_COLUMNS) * ROWS + f % ROWS
                     at = (row * FPROP_COLUMNS + unit % FPROP_COLUMNS) * LANES
                     if t.size == 3:
@@ -330,22 +331,26 @@ def _transform(
     t: _Tiling, images: Array, acts_grad: Array, begin: int, inputs: Array, grads: Array
 ) -> None:
     """The points (POINTS, channels, tiles, LANES) of a block of tiles, and of their gradients."""
-    C, F = images.shape[0], acts_grad.shape[0]
-    flat_images = images.reshape(-1)
-    count, lanes = min(t.block, t.units - begin), t.block * LANES
+    C, (F, P, Q, N) = images.shape[0], acts_grad.shape
+    flat_images, flat_grads = images.reshape(-1), acts_grad.reshape(-1)
+    places = np.empty((t.block, 3), np.int64)
+    count, lanes = _find_places(t, begin, places), t.block * LANES
     step = F * lanes + GAP
     for channel in prange(C + F):
         edge = np.empty(POINTS * LANES, np.float32)
         if channel < C:
             _transform_channel(
-                t, images, flat_images, channel, begin, count, edge, inputs, channel * lanes,
-                C * lanes + GAP,
+                t, flat_images, images.shape, channel, places[:count], edge, inputs,
+                channel * lanes, C * lanes + GAP,
             )  # fmt: skip
         else:
             for unit in range(count):
-                first, top, left = _place(t, begin + unit)
+                first, top, left = places[unit, 0], places[unit, 1], places[unit, 2]
                 to = (channel - C) * lanes + unit * LANES
-                pack_window(acts_grad, channel - C, 1, top, t.outer, left, t.outer, first, edge)
+                pack_plane(
+                    flat_grads, (channel - C) * P, P, Q, N, top, t.outer, left, t.outer, first,
+                    edge, 0,
+                )  # fmt: skip
                 if t.size == 3:
                     _grads_to_points_3(edge, 0, t.outer * LANES, LANES, grads, to, step)
                 else:
@@ -380,7 +385,7 @@ def _multiply(
             turn_grads(rows, lanes, t.outputs, steps.size, panel)
             for f in range(0, t.outputs, FILTERS):
                 for c in range(0, t.channels, ROWS):
-                    wgrad_tile(panel, f * steps.size, images, starts, c, steps, sums)
+                    wgrad_tile(panel, f * steps.size, images, starts, c, steps, sums, 0)
                     place = (task * t.channels + c) * width + f
                     store_grads(sums, t.channels - c, FILTERS, add, flat, place, width)
 
