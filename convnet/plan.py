@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any, TypeVar, cast
 
@@ -174,7 +175,7 @@ class Call:
         return self._with_role(lambda role: role in (Out, InOut))
 
     def _with_role(self, wanted: Callable[[Any], bool]) -> set[Storage]:
-        roles = inspect.get_annotations(getattr(Ops, self.op), eval_str=True)
+        roles = _roles(self.op)
         return {
             value.storage
             for name, value in self.args.items()
@@ -188,6 +189,12 @@ class Call:
             if isinstance(value, Buffer) or (name == "neuron" and value != IDENT) or value is True
         )
         return f"{self.op:<20} {', '.join(shown)}"
+
+
+@cache
+def _roles(op: str) -> dict[str, Any]:
+    """How an operation uses each of its arguments."""
+    return inspect.get_annotations(getattr(Ops, op), eval_str=True)
 
 
 class Recorder:

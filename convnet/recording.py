@@ -19,7 +19,7 @@ from convnet.layer_types.elementwise import NeuronLayer
 from convnet.layer_types.weights import WeightLayer
 from convnet.plan import WHOLE, Buffer, Part, Recorder, for_each_run, for_each_size, new_buffer
 from convnet.program import Program, compile_program
-from convnet.replicas import Rhythm, levels
+from convnet.replicas import Rhythm, levels, rhythm_of
 
 
 @dataclass
@@ -106,7 +106,6 @@ class _Tape:
         # Only learning in between makes a difference to working on the whole minibatch at once.
         self.levels = levels(graph.values()) if mode.update else [list(graph.values())]
         self.counts = [level[-1].replicas for level in self.levels]
-        self.passes = self.counts[0] // self.counts[-1]
         self.backward = _backward_layers(graph, mode)
         self.last_users = _last_users(graph, self.backward, mode)
 
@@ -165,7 +164,7 @@ class _Tape:
         y = self._value(layer, scope)
         dx = [self._input_gradient(i, scope) for i in layer.inputs]
         dy = scope.gradients.get(layer.name, y)
-        rhythms = {p: self._rhythm(p) for p in layer.parameters}
+        rhythms = {p: rhythm_of(self.graph, p) for p in layer.parameters}
 
         def adds_to(parameter: Parameter) -> bool:
             if parameter in scope.begun:
@@ -201,9 +200,7 @@ class _Tape:
 
     def _value(self, layer: Layer, scope: _Scope) -> Buffer:
         """The output of a layer for the backward pass, computed again to save memory."""
-        if not self.conserve or layer.name not in scope.outputs or _is_anchor(layer):
-            return self._input(layer, scope)
-        if not self._owns(layer, scope):
+        if not self.conserve or _is_anchor(layer) or not self._owns(layer, scope):
             return scope.outputs[layer.name]
         if layer.name not in scope.again:
             x = [self._value(i, scope) for i in layer.inputs]
@@ -217,11 +214,6 @@ class _Tape:
     def _owns(self, layer: Layer, scope: _Scope) -> bool:
         """Whether the layer is of the level that works on `scope`, not of one below."""
         return scope.below is None or layer.name not in scope.below.outputs
-
-    def _rhythm(self, parameter: Parameter) -> Rhythm:
-        replicas = self.graph[parameter.layer].replicas if len(self.levels) > 1 else 1
-        active = max(1, replicas // self.counts[-1])
-        return Rhythm(parameter, active, self.passes)
 
     def _update(self, parameter: Parameter, rhythm: Rhythm, run: int) -> None:
         if not rhythm.carries and not rhythm.is_due(0, run):
@@ -248,14 +240,7 @@ class _Tape:
 
 def carried_parameters(graph: Graph) -> list[Parameter]:
     """Those whose gradients are summed over several minibatches, so must be remembered."""
-    smallest = min(layer.replicas for layer in graph.values())
-    passes = max(layer.replicas for layer in graph.values()) // smallest
-    return [
-        p
-        for layer in graph.values()
-        for p in layer.own_parameters
-        if Rhythm(p, layer.replicas // smallest, passes).carries
-    ]
+    return [p for p in graph_parameters(graph) if rhythm_of(graph, p).carries]
 
 
 def graph_parameters(graph: Graph) -> list[Parameter]:

@@ -132,3 +132,10 @@ class Rhythm:
         if parameter.is_bias:
             return self.period * -(-batch_size // self.passes)
         return self.period * batch_size / self.passes
+
+
+def rhythm_of(graph: Mapping[str, Layer], parameter: Parameter) -> Rhythm:
+    """The rhythm in which a parameter of the net learns."""
+    counts = [layer.replicas for layer in graph.values()]
+    active = graph[parameter.layer].replicas // min(counts)
+    return Rhythm(parameter, active, max(counts) // min(counts))
