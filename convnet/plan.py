@@ -165,22 +165,25 @@ class Call:
     due: Callable[[Clock], bool] | None = None
 
     def storages(self) -> set[Storage]:
-        return {a.storage for a in self.args.values() if isinstance(a, Buffer)}
+        return {buffer.storage for _, buffer in self.buffers()}
+
+    def buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """The arguments that are buffers, with their names."""
+        yield from ((n, value) for n, value in self.args.items() if isinstance(value, Buffer))
+
+    def reads(self, name: str) -> bool:
+        """Whether the content of an argument matters to the call."""
+        return _roles(self.op)[name] is not Out or bool(self.args.get("add"))
+
+    def writes(self, name: str) -> bool:
+        return _roles(self.op)[name] in (Out, InOut)
 
     def read(self) -> set[Storage]:
         """The storages whose content matters to the call."""
-        return self._with_role(lambda role: role is not Out or bool(self.args.get("add")))
+        return {buffer.storage for name, buffer in self.buffers() if self.reads(name)}
 
     def written(self) -> set[Storage]:
-        return self._with_role(lambda role: role in (Out, InOut))
-
-    def _with_role(self, wanted: Callable[[Any], bool]) -> set[Storage]:
-        roles = _roles(self.op)
-        return {
-            value.storage
-            for name, value in self.args.items()
-            if isinstance(value, Buffer) and wanted(roles[name])
-        }
+        return {buffer.storage for name, buffer in self.buffers() if self.writes(name)}
 
     def __str__(self) -> str:
         shown = (

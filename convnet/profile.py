@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,8 +12,7 @@ import numpy as np
 from convnet.layer_types.base import Mode
 from convnet.layer_types.cost import LogregCost
 from convnet.net import Matrices, Net
-from convnet.ops.base import In, InOut, Ops
-from convnet.plan import Buffer, Call
+from convnet.plan import Call
 
 REPEATS = 5
 
@@ -96,13 +94,10 @@ def count_flops(call: Call, batch_size: int) -> int:
 
 def count_bytes(call: Call, batch_size: int) -> int:
     """Of the arrays of a call, in float32; see Timing."""
-    roles = inspect.get_annotations(getattr(Ops, call.op), eval_str=True)
     total = 0
-    for name, value in call.args.items():
-        if isinstance(value, Buffer):
-            cases = value.storage.part.cases(batch_size) if value.storage.per_case else 1
-            both = roles[name] is InOut or (roles[name] is not In and bool(call.args.get("add")))
-            total += 4 * prod(value.shape) * cases * (2 if both else 1)
+    for name, buffer in call.buffers():
+        cases = buffer.storage.part.cases(batch_size) if buffer.storage.per_case else 1
+        total += 4 * prod(buffer.shape) * cases * (call.reads(name) + call.writes(name))
     return total
 
 
