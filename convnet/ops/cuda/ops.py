@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convnet.ops.base import Ops
+from convnet.ops.cuda.batchnorm_ops import CudaBatchnormOps
 from convnet.ops.cuda.convolution_ops import CudaConvolutionOps
 from convnet.ops.cuda.costs_ops import CudaCostOps
 from convnet.ops.cuda.driver import Driver
@@ -20,6 +21,7 @@ from convnet.ops.roles import Array, In, InOut, Out
 class CudaOps(
     CudaConvolutionOps,
     CudaWindowOps,
+    CudaBatchnormOps,
     CudaImageOps,
     CudaElementwiseOps,
     CudaRandomOps,
