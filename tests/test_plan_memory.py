@@ -190,6 +190,8 @@ def test_memory_of_shipped_nets(name: str, mode: Mode) -> None:
     for parameter in (p for x in graph.values() for p in x.own_parameters):
         for buffer in (parameter.value, parameter.increment):
             buffer.storage.array = np.zeros(1)  # never looked at here
+    for state in (s for x in graph.values() for s in x.states):
+        state.value.storage.array = np.zeros(1)
     for keep in ((), tuple(graph)):
         assert_memory_is_safe(record(graph, mode, 3, keep).program)
 
