@@ -95,8 +95,13 @@ def random_program(rng: np.random.Generator) -> tuple[list[Call], list[Buffer], 
         for rows in sizes
         for columns in sizes
     }
-    for buffer in weights.values():
-        buffer.storage.array = rng.standard_normal(buffer.shape)
+    # Statistics, gammas and betas.
+    affine = {
+        size: [new_buffer(f"{n}x{size}", (n, size), per_case=False) for n in (2, 1, 1)]
+        for size in sizes
+    }
+    for buffer in (*weights.values(), *(b for buffers in affine.values() for b in buffers)):
+        buffer.storage.array = rng.random(buffer.shape) + 0.1
     inputs = [new_buffer(f"in{size}", (size,)) for size in sizes]
     written = list(inputs)
 
@@ -114,7 +119,8 @@ def random_program(rng: np.random.Generator) -> tuple[list[Call], list[Buffer], 
         sources = [b for b in (pick(size), pick(size)) if b is not target]
         if len(sources) < 2 or target in inputs:
             continue
-        match rng.integers(6):
+        normalised = [b.reshape(size, 1, 1) for b in (*sources, target)]
+        match rng.integers(9):
             case 0:
                 ops.add_scaled(sources[0], 0.5, target, add)
             case 1 if not add:
@@ -125,6 +131,17 @@ def random_program(rng: np.random.Generator) -> tuple[list[Call], list[Buffer], 
                 ops.neuron_bprop(Neuron("relu"), sources[0], sources[1], target, add)
             case 4 if not add:
                 ops.softmax_fprop(sources[0], target)
+            case 5 if not add:
+                ops.add_scaled(sources[0], 1.0, target)
+            case 6 if not add:
+                ops.batchnorm_fprop(normalised[0], *affine[size], 0.1, IDENT, normalised[2])
+                if rng.random() < 0.5:
+                    ops.add_scaled(sources[1], 1.0, target, add=True)
+            case 7 if not add:
+                relu, grad = (new_buffer(f"{kind}{i}", (size, 1, 1)) for kind in ("relu", "grad"))
+                ops.batchnorm_fprop(normalised[0], *affine[size], 0.1, Neuron("relu"), relu)
+                ops.neuron_bprop(Neuron("relu"), relu, normalised[1], grad)
+                ops.batchnorm_dgrad(normalised[0], *affine[size], 0.1, None, grad, normalised[2])
             case _:
                 rows = int(rng.choice(sizes))
                 source = pick(rows)
@@ -148,7 +165,8 @@ def interpret(
         storage = buffer.storage
         if storage.array is not None:
             return np.asarray(storage.array)
-        return arrays.setdefault(storage, np.full((storage.size, cases), np.nan))
+        values = arrays.setdefault(storage, np.full((storage.size, cases), np.nan))
+        return values.reshape(*buffer.shape, cases)
 
     for call in calls:
         arguments = {k: array(v) if isinstance(v, Buffer) else v for k, v in call.args.items()}
