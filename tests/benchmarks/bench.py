@@ -47,6 +47,7 @@ NETS = {
     "11pct": Net("cifar10-11pct", 24, 128, 24),
     "alexnet": Net("imagenet-1gpu", 224, 64, 67),
     "vgg11": Net("imagenet-vgg11", 224, 16, 32),
+    "resnet50": Net("imagenet-resnet50", 224, 16, 224),
 }
 
 
