@@ -14,15 +14,22 @@ import numpy as np
 from numba import prange
 from numba.extending import register_jitable
 
-from convnet.ops.cpu.jit import BLOCK, ZERO, parallel, serial
+from convnet.ops.cpu.jit import BLOCK, LANES, ZERO, parallel, serial
 from convnet.ops.cpu.neurons import formula
 from convnet.ops.roles import Array
 
-LANES = 256  # sums side by side, as their order is fixed; each is of few numbers
+RUN = 256  # sums side by side, as their order is fixed; each is of few numbers, in float32
 
 
 @serial
 def _total(sums: Array) -> float:
+    """The sum of RUN numbers, which it overwrites."""
+    width = RUN // 2
+    while width >= LANES:
+        low, high = sums[:width], sums[width : 2 * width]
+        for j in range(width):
+            low[j] += high[j]
+        width //= 2
     result = 0.0
     for j in range(LANES):
         result += sums[j]
@@ -30,28 +37,33 @@ def _total(sums: Array) -> float:
 
 
 @serial
-def _sum(x: Array, lanes: Array) -> float:
-    """The sum of a block."""
-    lanes[:] = ZERO
-    for start in range(0, x.size - LANES + 1, LANES):
-        for j in range(LANES):
-            lanes[j] += x[start + j]
-    result = _total(lanes)
-    for i in range(x.size // LANES * LANES, x.size):
-        result += x[i]
+def _sum(x: Array, near: float, sums: Array) -> float:
+    """The sum of x - near over a block."""
+    sums[:] = ZERO
+    whole = x.size // RUN * RUN
+    for start in range(0, whole, RUN):
+        run = x[start : start + RUN]
+        for j in range(RUN):
+            sums[j] += run[j] - near
+    result = _total(sums)
+    for i in range(whole, x.size):
+        result += x[i] - near
     return result
 
 
 @serial
-def _sum_products(x: Array, y: Array, lanes: Array) -> float:
-    """The sum of the products of the numbers of two blocks."""
-    lanes[:] = ZERO
-    for start in range(0, x.size - LANES + 1, LANES):
-        for j in range(LANES):
-            lanes[j] += x[start + j] * y[start + j]
-    result = _total(lanes)
-    for i in range(x.size // LANES * LANES, x.size):
-        result += x[i] * y[i]
+def _sum_squares(x: Array, near: float, sums: Array) -> float:
+    """The sum of (x - near)^2 over a block."""
+    sums[:] = ZERO
+    whole = x.size // RUN * RUN
+    for start in range(0, whole, RUN):
+        run = x[start : start + RUN]
+        for j in range(RUN):
+            d = run[j] - near
+            sums[j] += d * d
+    result = _total(sums)
+    for i in range(whole, x.size):
+        result += (x[i] - near) ** 2
     return result
 
 
@@ -64,23 +76,19 @@ def stats(images: Array, statistics: Array) -> None:
     """
     channels, length = images.shape
     for c in prange(channels):
-        lanes = np.empty(LANES, np.float32)
-        differences = np.empty(BLOCK, np.float32)
+        sums = np.empty(RUN, np.float32)
         mean = squares = 0.0
         for start in range(0, length, BLOCK):
             x = images[c, start : start + BLOCK]
-            d = differences[: x.size]
-            # A float32 close to the mean of the block will do: what it is off is corrected.
-            near = np.float32(_sum(x, lanes) / x.size)
-            for i in range(x.size):
-                d[i] = x[i] - near
-            rest = _sum(d, lanes) / x.size
-            away = near + rest - mean
-            squares += _sum_products(d, d, lanes) - x.size * rest * rest
+            # Relative to a number of the block, as sums of large numbers lose digits.
+            own = x[0] + _sum(x, x[0], sums) / x.size
+            near = np.float32(own)  # what it is off is corrected
+            squares += _sum_squares(x, near, sums) - x.size * (own - near) ** 2
+            away = own - mean
             squares += away * away * x.size * start / (start + x.size)
             mean += away * x.size / (start + x.size)
         statistics[0, c] = mean
-        statistics[1, c] = squares / length
+        statistics[1, c] = max(0.0, squares / length)
 
 
 @register_jitable
@@ -123,18 +131,10 @@ def fprop(kind: str, with_others: bool) -> Any:
     return batchnorm_fprop
 
 
-@serial
-def _load(
-    x: Array, dy: Array, mean: float, factor: float, beta: float, relu: bool, d: Array, g: Array
-) -> None:
-    """d = x - mean, and g: dy, or only where the relu lets it through."""
-    for i in range(x.size):
-        d[i] = x[i] - mean
-    if relu:
-        for i in range(x.size):
-            g[i] = dy[i] if d[i] * factor + beta > ZERO else ZERO
-    else:
-        g[:] = dy
+@register_jitable
+def _through(x: Any, dy: Any, mean: Any, factor: Any, beta: Any) -> Any:
+    """The gradient below the relu, by the very arithmetic of fprop."""
+    return dy if (x - mean) * factor + beta > ZERO else ZERO
 
 
 @parallel
@@ -151,18 +151,35 @@ def sums(
     """See Ops.batchnorm_sums."""
     channels, length = images.shape
     for c in prange(channels):
-        lanes = np.empty(LANES, np.float32)
-        differences, grads = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        products, grads = np.empty(RUN, np.float32), np.empty(RUN, np.float32)
+        mean, beta = statistics[0, c], betas[c]
         inverse = _inverse(statistics[1, c], eps)
         factor = gammas[c] * inverse
         along = total = 0.0
-        for start in range(0, length, BLOCK):
-            x = images[c, start : start + BLOCK]
-            d, g = differences[: x.size], grads[: x.size]
-            dy = acts_grad[c, start : start + BLOCK]
-            _load(x, dy, statistics[0, c], factor, betas[c], relu, d, g)
-            along += _sum_products(g, d, lanes)
-            total += _sum(g, lanes)
+        for block in range(0, length, BLOCK):
+            products[:] = ZERO
+            grads[:] = ZERO
+            stop = min(length, block + BLOCK)
+            whole = stop - (stop - block) % RUN
+            for start in range(block, whole, RUN):
+                x, dy = images[c, start : start + RUN], acts_grad[c, start : start + RUN]
+                if relu:
+                    for j in range(RUN):
+                        g = _through(x[j], dy[j], mean, factor, beta)
+                        products[j] += g * (x[j] - mean)
+                        grads[j] += g
+                else:
+                    for j in range(RUN):
+                        products[j] += dy[j] * (x[j] - mean)
+                        grads[j] += dy[j]
+            along += _total(products)
+            total += _total(grads)
+            for i in range(whole, stop):
+                x_i, g = images[c, i], acts_grad[c, i]
+                if relu:
+                    g = _through(x_i, g, mean, factor, beta)
+                along += g * (x_i - mean)
+                total += g
         results[0, c] = along * inverse
         results[1, c] = total
 
@@ -184,21 +201,22 @@ def dgrad(
     """See Ops.batchnorm_dgrad; `share` is 1 / n, or 0 where the statistics are constants."""
     channels, length = images.shape
     for c in prange(channels):
-        differences, grads = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        scratch = np.empty(BLOCK, np.float32)
+        mean, beta = statistics[0, c], betas[c]
         inverse = _inverse(statistics[1, c], eps)
         factor = gammas[c] * inverse
         slope = np.float32(totals[0, c] * inverse * share)
         offset = np.float32(totals[1, c] * share)
         for start in range(0, length, BLOCK):
             x = images[c, start : start + BLOCK]
-            d, g = differences[: x.size], grads[: x.size]
-            dy = acts_grad[c, start : start + BLOCK]
-            _load(x, dy, statistics[0, c], factor, betas[c], relu, d, g)
-            for i in range(x.size):
-                g[i] = factor * (g[i] - offset - d[i] * slope)
             dx = images_grad[c, start : start + BLOCK]
+            g = scratch[: x.size] if add else dx
+            g[:] = acts_grad[c, start : start + BLOCK]
+            if relu:
+                for i in range(x.size):
+                    g[i] = _through(x[i], g[i], mean, factor, beta)
+            for i in range(x.size):
+                g[i] = factor * (g[i] - offset - (x[i] - mean) * slope)
             if add:
                 for i in range(x.size):
                     dx[i] += g[i]
-            else:
-                dx[:] = g
