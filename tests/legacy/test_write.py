@@ -168,6 +168,13 @@ def test_a_type_that_the_original_lacks(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_layer_without_biases():
+    definition = DATA + layer("top", "fc", "data", outputs=2, biases=0) + CLASSIFIER
+    with pytest.raises(CheckpointError) as caught:
+        written(checkpoint_of(definition))
+    assert str(caught.value) == "Layer 'top': biases=0: cuda-convnet2's layers have biases"
+
+
 def test_weights_that_do_not_fit(net, tmp_path, capsys):
     net["fc1"]["biases"] = np.zeros((1, 4), np.float32)
     path = write_old(tmp_path / "3.2", old_checkpoint(net))
