@@ -11,7 +11,7 @@ from convnet.geometry import Window
 from convnet.neurons import IDENT, parse_neuron
 from convnet.ops.cuda import winograd_ops
 from convnet.ops.cuda.ops import CudaOps
-from convnet.ops.cuda.winograd_ops import Correlation
+from convnet.ops.cuda.winograd_ops import Direction, PointPlan
 from convnet.ops.reference import ReferenceOps
 from tests.helpers import emulated_ops
 from tests.ops.check import apply, numbers
@@ -33,6 +33,7 @@ CASES = {
     "a part of a tile of products": (Window(35, 4, 5, 68, 3, padding=1), 6),
     "5x5, two groups": (Window(4, 8, 7, 8, 5, padding=2, groups=2), 16),
 }
+DIRECTIONS: tuple[Direction, ...] = ("fprop", "dgrad", "wgrad")
 every_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -78,6 +79,16 @@ def dgrad_error(ops: CudaOps, g: Window, n: int, **changed: Any) -> float:
     return error(ops, "conv_dgrad", "images_grad", **arguments | changed)
 
 
+def wgrad_error(ops: CudaOps, g: Window, n: int, **changed: Any) -> float:
+    arguments = {
+        "g": g,
+        "images": random(*g.images_shape, n),
+        "acts_grad": random(*g.acts_shape, n),
+        "filters_grad": g.conv_filters_shape,
+    }
+    return error(ops, "conv_wgrad", "filters_grad", **arguments | changed)
+
+
 @every_case
 def test_fprop(ops: CudaOps, case: str) -> None:
     assert fprop_error(ops, *CASES[case]) < FORWARD
@@ -88,6 +99,14 @@ def test_dgrad(ops: CudaOps, case: str) -> None:
     g, n = CASES[case]
     assert dgrad_error(ops, g, n) < GRADIENTS
     assert dgrad_error(ops, g, n, images_grad=random(*g.images_shape, n), add=True) < GRADIENTS
+
+
+@every_case
+def test_wgrad(ops: CudaOps, case: str) -> None:
+    g, n = CASES[case]
+    assert wgrad_error(ops, g, n) < GRADIENTS
+    held = random(*g.conv_filters_shape)
+    assert wgrad_error(ops, g, n, filters_grad=held, add=True) < GRADIENTS
 
 
 @pytest.mark.parametrize("add", [False, True])
@@ -107,71 +126,80 @@ def test_accuracy_of_a_large_layer(ops: CudaOps, size: int) -> None:
     g, n = Window(128, 6, 6, 128, size, padding=1), 8
     assert fprop_error(ops, g, n) < FORWARD / 3
     assert dgrad_error(ops, g, n) < GRADIENTS / 3
+    assert wgrad_error(ops, g, n) < GRADIENTS / 3
 
 
 def test_work_in_parts(ops: CudaOps, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the workspace is too small for all columns, in parts; results are the same bits."""
+    """Where the workspace is too small for all columns, in parts; a sum over a column stays the
+    same to the last bit."""
     g, n = CASES["partial tiles"]
-    arrays = {
-        "fprop": {"images": random(*g.images_shape, n), "neuron": IDENT, "biases": None,
-                  "acts": (*g.acts_shape, n)},
-        "dgrad": {"acts_grad": random(*g.acts_shape, n), "images_grad": (*g.images_shape, n)},
-    }  # fmt: skip
-    results: list[dict[str, np.ndarray]] = []
+    images, filters = random(*g.images_shape, n), random(*g.conv_filters_shape)
+    acts_grad = random(*g.acts_shape, n)
+    results = []
     for workspace in (winograd_ops.WORKSPACE, 10**5):
         monkeypatch.setattr(winograd_ops, "WORKSPACE", workspace)
-        results.append({})
-        for name, given in arrays.items():
-            results[-1] |= apply(
-                ops, f"conv_{name}", g=g, filters=random(*g.conv_filters_shape), **given
-            )
-    for backward in (False, True):
-        c = Correlation(g, backward, n)
-        assert 5 * c.line < c.columns < 6 * c.line
-        assert c.filter_points + 36 * (g.channels + g.filters) * c.line <= 10**5
+        assert wgrad_error(ops, g, n) < GRADIENTS
+        given = {"g": g, "filters": filters}
+        acts = apply(
+            ops, "conv_fprop", **given, images=images, biases=None, neuron=IDENT,
+            acts=acts_grad.shape,
+        )  # fmt: skip
+        images_grad = apply(
+            ops, "conv_dgrad", **given, acts_grad=acts_grad, images_grad=images.shape
+        )
+        results.append(acts | images_grad)
+    for key, whole in results[0].items():
+        np.testing.assert_array_equal(results[1][key], whole, key)
+    for direction in DIRECTIONS:
+        plan = PointPlan(g, direction, n)
+        assert 5 * plan.line < plan.columns
+        assert plan.filter_points + 36 * (g.channels + g.filters) * plan.line <= 10**5
     for key, whole in results[0].items():
         np.testing.assert_array_equal(results[1][key], whole, key)
 
 
 def test_the_workspace_holds_the_filters_and_some_columns() -> None:
-    assert Correlation(Window(1024, 14, 14, 1024, 3, padding=1), False, 128).is_faster
-    too_large = Correlation(Window(2048, 14, 14, 2048, 3, padding=1), False, 128)
-    assert too_large.line == 0
-    assert not too_large.is_faster
+    assert PointPlan(Window(1024, 14, 14, 1024, 3, padding=1), "fprop", 128).is_faster
+    no_room = PointPlan(Window(2048, 14, 14, 2048, 3, padding=1), "fprop", 128)
+    assert no_room.line == 0
+    assert not no_room.is_faster
+    little_room = PointPlan(Window(1360, 14, 14, 1360, 3, padding=1), "fprop", 128)
+    assert 0 < little_room.line < 16
+    assert not little_room.is_faster
 
 
 def test_where_it_is_taken() -> None:
     taken = {
-        "many channels": Correlation(Window(64, 28, 28, 128, 3, padding=1), False, 128),
-        "5x5": Correlation(Window(128, 28, 28, 128, 5, padding=2), False, 128),
-        "gradient": Correlation(Window(64, 28, 28, 128, 3, padding=1), True, 128),
+        "many channels": PointPlan(Window(64, 28, 28, 128, 3, padding=1), "fprop", 128),
+        "5x5": PointPlan(Window(128, 28, 28, 128, 5, padding=2), "fprop", 128),
+        "gradient": PointPlan(Window(64, 28, 28, 128, 3, padding=1), "dgrad", 128),
     }
     not_taken = {
-        "few channels": Correlation(Window(32, 28, 28, 32, 3, padding=1), False, 128),
-        "pictures": Correlation(Window(3, 224, 224, 64, 3, padding=1), False, 128),
-        "small groups": Correlation(Window(128, 28, 28, 128, 3, padding=1, groups=4), False, 128),
-        "filters no multiple of 4": Correlation(Window(64, 28, 28, 129, 3, padding=1), False, 128),
-        "stride": Correlation(Window(64, 28, 28, 128, 3, stride=2), False, 128),
-        "other sizes": Correlation(Window(64, 28, 28, 128, 7, padding=3), False, 128),
-        "most of a tile unused": Correlation(Window(128, 1, 1, 128, 3, padding=1), False, 128),
-        "few images": Correlation(Window(512, 4, 4, 512, 3, padding=1), False, 1),
+        "few channels": PointPlan(Window(32, 28, 28, 32, 3, padding=1), "fprop", 128),
+        "pictures": PointPlan(Window(3, 224, 224, 64, 3, padding=1), "fprop", 128),
+        "small groups": PointPlan(Window(128, 28, 28, 128, 3, padding=1, groups=4), "fprop", 128),
+        "filters no multiple of 4": PointPlan(Window(64, 28, 28, 129, 3, padding=1), "fprop", 128),
+        "stride": PointPlan(Window(64, 28, 28, 128, 3, stride=2), "fprop", 128),
+        "other sizes": PointPlan(Window(64, 28, 28, 128, 7, padding=3), "fprop", 128),
+        "most of a tile unused": PointPlan(Window(128, 1, 1, 128, 3, padding=1), "fprop", 128),
+        "few images": PointPlan(Window(512, 4, 4, 512, 3, padding=1), "fprop", 1),
     }
     found = {name for name, c in (taken | not_taken).items() if c.is_faster}
     assert found == set(taken)
 
 
 def test_layers_of_the_shipped_nets() -> None:
-    """Forward and image gradient alike."""
-    found = {}
+    """In all directions alike."""
+    found: dict[tuple[str, str], list[str]] = {}
     for net, shape, _ in NETS:
         windows = {
             name: layer.windows[0]
             for name, layer in graph(net, shape).items()
             if layer.type_name == "conv"
         }
-        for backward in (False, True):
-            found[net, backward] = [
-                name for name, g in windows.items() if Correlation(g, backward, 128).is_faster
+        for direction in DIRECTIONS:
+            found[net, direction] = [
+                name for name, g in windows.items() if PointPlan(g, direction, 128).is_faster
             ]
     last_three = ["conv3", "conv4", "conv5"]
     expected = {
