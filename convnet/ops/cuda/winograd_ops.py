@@ -101,26 +101,27 @@ class PointPlan(NamedTuple):
         room = max(0, WORKSPACE - self.filter_points) // column // QUAD * QUAD
         if room == 0:
             return 0
-        shares = -(-self.columns // room)
+        shares = max(1, -(-self.columns // room))
         return -(-self.columns // (shares * QUAD)) * QUAD
 
-    @property
-    def is_faster(self) -> bool:
-        """Whether this method is faster than the plain formula, by a model of both.
 
-        Time is counted in multiply-adds. Both formulas do theirs at the same speed; the points of
-        source, target and filters are paid for by the bytes that they move. Partial tiles, small
-        groups and few images need more than they save.
-        """
-        g = self.g
-        if g.stride != 1 or g.filter_size not in SIZES or g.group_filters % QUAD or not self.line:
-            return False
-        _, height, width = self.target_shape
-        pairs = g.group_channels * g.group_filters
-        shares = -(-self.columns // self.line)  # each reads the filters' points again
-        moved = self.columns * (g.group_channels + g.group_filters) + pairs * (1 + shares) / 2
-        at_points = POINTS * (self.columns * pairs + moved * BYTES * MULTIPLY_ADDS_PER_BYTE)
-        return at_points < height * width * self.N * g.filter_size**2 * pairs
+@cache
+def is_faster(plan: PointPlan) -> bool:
+    """Whether this method is faster than the plain formula, by a model of both.
+
+    Time is counted in multiply-adds. Both formulas do theirs at the same speed; the points of
+    source, target and filters are paid for by the bytes that they move. Partial tiles, small
+    groups and few images need more than they save.
+    """
+    g = plan.g
+    if g.stride != 1 or g.filter_size not in SIZES or g.group_filters % QUAD or not plan.line:
+        return False
+    _, height, width = plan.target_shape
+    pairs = g.group_channels * g.group_filters
+    shares = -(-plan.columns // plan.line)  # each reads the filters' points again
+    moved = plan.columns * (g.group_channels + g.group_filters) + pairs * (1 + shares) / 2
+    at_points = POINTS * (plan.columns * pairs + moved * BYTES * MULTIPLY_ADDS_PER_BYTE)
+    return at_points < height * width * plan.N * g.filter_size**2 * pairs
 
 
 def product_tiles(g: Window) -> dict[str, Tile]:
@@ -207,7 +208,7 @@ class CudaWinogradOps(CudaConvolutionOps):
 
     def _is_for_points(self, plan: PointPlan) -> bool:
         """Whether Winograd's method computes this. All its products are in float32."""
-        return plan.is_faster
+        return is_faster(plan)
 
     def _correlate(
         self,
