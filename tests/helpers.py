@@ -66,7 +66,8 @@ def between(layers: str) -> str:
     return DATA + BELOW + layers + CLASSIFIER
 
 
-# Of a type that the original lacks.
+# Layer types that no version of the original has, and a layer of one.
+NEW_TYPES = {"batchnorm"}
 NEW_LAYER = layer("b1", "batchnorm", "c3", neuron="relu")
 
 # All kinds of layers, several users of one output, one input twice, shared weights.

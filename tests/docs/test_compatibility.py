@@ -10,6 +10,7 @@ from convnet.layer_types.registry import LAYER_TYPES
 from convnet.neurons import NEURON_TYPES, parse_neuron
 from convnet.options import FIELDS, option_name
 from tests.docs.pages import PAGES
+from tests.helpers import NEW_TYPES
 
 PAGE = PAGES["docs/compatibility.md"]
 KEYS = {key.name: key for layer_type in LAYER_TYPES.values() for key in layer_type.keys}
@@ -61,10 +62,6 @@ ORIGINAL_KEYS = """
     updatePeriod superEps superMom pow minDiv coeff topk posWeight enable keep dropout
     in_nodes out_nodes rate
 """
-
-
-# Types that none of them had.
-NEW_TYPES = {"batchnorm"}
 
 
 def test_everything_that_the_original_reads_is_known():
