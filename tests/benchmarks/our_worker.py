@@ -1,6 +1,7 @@
 """This engine's side of bench.py: python our_worker.py FILES SIDE BATCH THREADS
 
 FILES is the name of a shipped net, SIDE that of its images in pixels. Data are uploaded each time.
+Rates are those at the end of their schedules: the first are for larger minibatches.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ def main() -> None:
     rng = np.random.default_rng(0)
     images = rng.standard_normal((3 * side * side, batch), np.float32)
     labels = rng.integers(0, 10, (1, batch)).astype(np.float32)
-    data = [images, labels]
+    data, clock = [images, labels], convnet.Clock(progress=1.0)
     serve(
         convnet.__version__,
-        {"training": lambda: net.train_step(data), "testing": lambda: net.forward(data)},
+        {"training": lambda: net.train_step(data, clock), "testing": lambda: net.forward(data)},
     )
 
 
