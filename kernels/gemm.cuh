@@ -34,7 +34,11 @@ __device__ inline void finish_copies() { emulated::finish_copies(); }
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 template <int SPAN>
 __device__ inline void start_copy(float* target, const float* source) {
-    for (int i = 0; i < SPAN; ++i) target[i] = source[i];
+    if constexpr (SPAN == QUAD) {
+        *reinterpret_cast<float4*>(target) = *reinterpret_cast<const float4*>(source);
+    } else {
+        *target = *source;
+    }
 }
 __device__ inline void finish_copies() {}
 #else
