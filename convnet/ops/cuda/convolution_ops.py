@@ -29,8 +29,8 @@ class Tile(NamedTuple):
         """As TILE_THREADS in kernels/gemm.cuh."""
         return max(64, self.rows * self.columns // 64)
 
-    def grid(self, rows: int, columns: int, parts: int) -> tuple[int, int, int]:
-        return (-(-columns // self.columns), -(-rows // self.rows), parts)
+    def blocks(self, rows: int, columns: int) -> int:
+        return -(-rows // self.rows) * -(-columns // self.columns)
 
 
 def _wide_tile(rows: int, pixels: int) -> Tile:
@@ -195,7 +195,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
             plan,
             N,
             plan.fprop_tile,
-            plan.fprop_tile.grid(g.group_filters, g.out_pixels // pixels * N, g.groups * pixels),
+            plan.fprop_tile.blocks(g.group_filters, g.out_pixels // pixels * N) * pixels,
             checked("images", images, *g.images_shape, N),
             checked("filters", filters, *plan.filters_shape),
             filters if biases is None else biases,  # kernels take no None
@@ -221,7 +221,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
             plan,
             N,
             plan.dgrad_tile,
-            plan.dgrad_tile.grid(g.group_channels, height * width * N, g.groups * parts),
+            plan.dgrad_tile.blocks(g.group_channels, height * width * N) * parts,
             checked("filters", filters, *plan.filters_shape),
             checked("acts_grad", acts_grad, *g.acts_shape, N),
             checked("images_grad", images_grad, *g.images_shape, N),
@@ -232,11 +232,11 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
     def _wgrad(self, plan: Plan, images: In, acts_grad: In, filters_grad: Out, add: bool) -> None:
         g, N = plan.g, images.shape[-1]
         checked("filters_grad", filters_grad, *plan.filters_shape)
-        columns, rows, groups = plan.wgrad_tile.grid(g.taps, g.group_filters, g.groups)
+        blocks = plan.wgrad_tile.blocks(g.taps, g.group_filters)
         steps, parts = -(-N // DEPTH), g.out_pixels
         if not plan.local:
             steps *= g.out_pixels
-            parts = max(1, min(BLOCKS // (columns * rows * groups), steps // STEPS))
+            parts = max(1, min(BLOCKS // (blocks * g.groups), steps // STEPS))
             steps = -(-steps // parts)
         divided = parts > 1 and not plan.local
         sums = self._scratch(parts * filters_grad.size) if divided else filters_grad
@@ -245,7 +245,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
             plan,
             N,
             plan.wgrad_tile,
-            (columns, rows, groups * parts),
+            blocks * parts,
             checked("images", images, *g.images_shape, N),
             checked("acts_grad", acts_grad, *g.acts_shape, N),
             sums,
@@ -263,10 +263,12 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         plan: Plan,
         N: int,
         tile: Tile,
-        grid: tuple[int, int, int],
+        blocks: int,
         *args: Array | float,
     ) -> None:
-        self._launch("convolution", name, grid, (tile.threads,), *args, **plan.constants(N))
+        """`blocks`: of a group."""
+        grid, block = (blocks * plan.g.groups,), (tile.threads,)
+        self._launch("convolution", name, grid, block, *args, **plan.constants(N))
 
 
 def _one_pixel(weights: Array) -> Plan:
