@@ -30,8 +30,6 @@ constexpr int PIXELS = HEIGHT * WIDTH, OUT_PIXELS = OUT_HEIGHT * OUT_WIDTH;
 constexpr int IMAGES_SPAN = IMAGE_QUADS ? QUAD : 1;
 constexpr int FILTERS_SPAN = GROUP_FILTERS % QUAD == 0 ? QUAD : 1;
 
-__device__ inline bool inside(int i, int size) { return 0 <= i && i < size; }
-
 // What this block computes of a result with ALL_ROWS rows: its first row and column, its group, and
 // its part.
 template <int ALL_ROWS, int ROWS_, int COLUMNS_>
@@ -105,16 +103,14 @@ struct Fprop {
         if (bias_kind == 2)
             bias = biases[filter * OUT_PIXELS + pixel + (block.column + column) / N];
         if (add) add_held<SPAN>(place, sums);
-        for (int i = 0; i < SPAN; ++i) {
-            const float x = sums[i] + bias;
-            sums[i] = x < low ? low : x > high ? high : x;
-        }
+        for (int i = 0; i < SPAN; ++i) sums[i] = clamped(sums[i] + bias, low, high);
         write<SPAN>(place, sums);
     }
 };
 
-// acts = neuron(sums + biases), for neurons that clamp to [low, high]; a NaN passes.
-extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS)
+// acts = neuron(sums + biases), for neurons that clamp to [low, high]; a NaN passes. It is enough
+// that one block is resident: to hold more the compiler would spill registers on sm_120.
+extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS, 1)
     fprop(const float* __restrict__ images, const float* __restrict__ filters,
           const float* __restrict__ biases, int bias_kind, float low, float high, float* acts,
           int add, int N) {

@@ -61,6 +61,11 @@ __device__ inline void copy_or_clear(float* target, const float* source) {
     }
 }
 
+// Copies whose addresses a thread works out together; those of many narrow ones would not fit its
+// registers.
+template <int SPAN>
+constexpr int AT_ONCE = SPAN == 1 ? 8 : 32;
+
 // Reads or writes 1 or 4 numbers.
 template <int SPAN>
 __device__ inline void read(const float* source, float* numbers) {
@@ -113,7 +118,7 @@ struct Lines {
     __device__ void load(Source source) {
         constexpr int LINE = SIDE / SPAN, LINES = THREADS / LINE;
         static_assert(THREADS % LINE == 0 && DEPTH % LINES == 0, "all threads copy equally much");
-#pragma unroll
+#pragma unroll AT_ONCE<SPAN>
         for (int i = 0; i < DEPTH; i += LINES) {
             const int k = threadIdx.x / LINE + i;
             copy_or_clear<SPAN>(&numbers[k][own_place()], source(k, own_place()));
@@ -143,7 +148,7 @@ struct Columns {
         constexpr int LINE = DEPTH / SPAN, LINES = THREADS / LINE;
         static_assert(THREADS % LINE == 0 && SIDE % LINES == 0, "all threads copy equally much");
         const int k = threadIdx.x % LINE * SPAN;
-#pragma unroll
+#pragma unroll AT_ONCE<SPAN>
         for (int i = 0; i < SIDE; i += LINES) {
             const int p = threadIdx.x / LINE + i;
             copy_or_clear<SPAN>(&numbers[p][k], source(k, p));

@@ -18,6 +18,11 @@ from convnet.resources import find_folder
 
 # Those of which the compilers of CUDA 12.8 and later make code.
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+# The kernels that multiply matrices, by file.
+PRODUCTS = {
+    "convolution": ("fprop", "dgrad", "wgrad"),
+    "winograd": ("fprop_points", "dgrad_points", "wgrad_points"),
+}
 # What the columns of instructions count.
 INSTRUCTIONS = ("LDG.128", "LDGSTS.128", "LDS.128", "FFMA", "HMMA", "LDL", "STL")
 
@@ -101,7 +106,7 @@ def faults(compiled: Compiled) -> list[str]:
     """
     found = []
     for k in compiled.kernels:
-        code, wide = compiled.code[k.kernel].counts, _wide_copies(compiled)
+        code, wide = compiled.code[k.kernel].counts, _wide_copies(compiled, k.kernel)
         wrong = {
             f"{k.spills} bytes of registers spill": k.spills,
             f"{k.stack} bytes of stack": k.stack,
@@ -109,23 +114,26 @@ def faults(compiled: Compiled) -> list[str]:
             f"no multiprocessor holds a block of {compiled.instance.block(k.kernel)} threads with "
             f"{k.registers} registers and {k.shared} bytes": not compiled.occupancy(k).blocks,
             f"no {wide}": wide and not code[wide],
-            "no HMMA": _should_use_tensor_cores(compiled) and not code["HMMA"],
+            "no HMMA": _should_use_tensor_cores(compiled, k.kernel) and not code["HMMA"],
         }
         where = f"{compiled.instance}: {k.kernel} for sm_{compiled.arch}"
         found += [f"{where}: {what}" for what, is_so in wrong.items() if is_so]
     return found
 
 
-def _wide_copies(compiled: Compiled) -> str:
+def _wide_copies(compiled: Compiled, kernel: str) -> str:
     """The instruction that copies 16 bytes from global memory, if the sizes allow it."""
     instance = compiled.instance
-    if instance.file != "convolution" or not instance.constants["IMAGE_QUADS"]:
+    if kernel not in PRODUCTS.get(instance.file, ()) or not instance.constants.get(
+        "IMAGE_QUADS", 1
+    ):
         return ""
     return "LDG.128" if compiled.arch < 80 else "LDGSTS.128"
 
 
-def _should_use_tensor_cores(compiled: Compiled) -> bool:
-    return bool(compiled.instance.constants.get("PRECISION"))
+def _should_use_tensor_cores(compiled: Compiled, kernel: str) -> bool:
+    instance = compiled.instance
+    return kernel in PRODUCTS.get(instance.file, ()) and bool(instance.constants.get("PRECISION"))
 
 
 # --- tables ---------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ def test_summary():
 
 
 CONVOLUTION = Instance("convolution", "a", {"IMAGE_QUADS": 1}, {"matmul": 1024})
+PRECISE = Instance("convolution", "b", {"IMAGE_QUADS": 0, "PRECISION": 1}, {"matmul": 64})
 
 
 @pytest.mark.parametrize(
@@ -107,11 +108,12 @@ CONVOLUTION = Instance("convolution", "a", {"IMAGE_QUADS": 1}, {"matmul": 1024})
             {"instance": CONVOLUTION, "arch": 75, "kernels": [Resources("matmul", 72, 0, 0, 0)]},
             ["no multiprocessor holds a block of 1024 threads with 72 registers and 0 bytes"],
         ),
-        ({"instance": replace(GOOD[0], constants={"PRECISION": 1})}, ["no HMMA"]),
+        ({"instance": PRECISE}, ["no HMMA"]),
         ({}, []),
     ],
 )
-def test_faults(changes, says):
+def test_faults(changes, says, monkeypatch):
+    monkeypatch.setitem(inspection.PRODUCTS, "convolution", ["matmul"])
     made = replace(MADE, **({"kernels": MADE.kernels[:1]} | changes))
     where = f"{made.instance}: matmul for sm_{made.arch}"
     assert faults(made) == [f"{where}: {what}" for what in says]

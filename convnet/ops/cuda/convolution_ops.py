@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, prod
 from typing import Literal, NamedTuple
 
 from convnet.geometry import Window
@@ -29,8 +29,8 @@ class Tile(NamedTuple):
         """As TILE_THREADS in kernels/gemm.cuh."""
         return max(64, self.rows * self.columns // 64)
 
-    def blocks(self, rows: int, columns: int) -> int:
-        return -(-rows // self.rows) * -(-columns // self.columns)
+    def grid(self, rows: int, columns: int, parts: int) -> tuple[int, int, int]:
+        return (-(-columns // self.columns), -(-rows // self.rows), parts)
 
 
 def _wide_tile(rows: int, pixels: int) -> Tile:
@@ -98,7 +98,7 @@ class Plan(NamedTuple):
         }
 
 
-def _clamps(neuron: Neuron) -> tuple[float, float] | None:
+def clamps(neuron: Neuron) -> tuple[float, float] | None:
     """The interval that a neuron clamps to, if that is all it does.
 
     Convolutions do so as they store their sums. Other neurons take a second pass.
@@ -188,18 +188,18 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         add: bool,
     ) -> None:
         g, N = plan.g, images.shape[-1]
-        bounds = _clamps(neuron)
+        bounds = clamps(neuron)
         pixels = g.out_pixels if plan.local else 1
         self._product(
             "fprop",
             plan,
             N,
             plan.fprop_tile,
-            plan.fprop_tile.blocks(g.group_filters, g.out_pixels // pixels * N) * pixels,
+            plan.fprop_tile.grid(g.group_filters, g.out_pixels // pixels * N, g.groups * pixels),
             checked("images", images, *g.images_shape, N),
             checked("filters", filters, *plan.filters_shape),
             filters if biases is None else biases,  # kernels take no None
-            _bias_kind(g, biases),
+            bias_kind(g, biases),
             *(bounds or (-inf, inf)),
             checked("acts", acts, *g.acts_shape, N),
             add,
@@ -221,7 +221,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
             plan,
             N,
             plan.dgrad_tile,
-            plan.dgrad_tile.blocks(g.group_channels, height * width * N) * parts,
+            plan.dgrad_tile.grid(g.group_channels, height * width * N, g.groups * parts),
             checked("filters", filters, *plan.filters_shape),
             checked("acts_grad", acts_grad, *g.acts_shape, N),
             checked("images_grad", images_grad, *g.images_shape, N),
@@ -232,11 +232,11 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
     def _wgrad(self, plan: Plan, images: In, acts_grad: In, filters_grad: Out, add: bool) -> None:
         g, N = plan.g, images.shape[-1]
         checked("filters_grad", filters_grad, *plan.filters_shape)
-        blocks = plan.wgrad_tile.blocks(g.taps, g.group_filters)
+        columns, rows, groups = plan.wgrad_tile.grid(g.taps, g.group_filters, g.groups)
         steps, parts = -(-N // DEPTH), g.out_pixels
         if not plan.local:
             steps *= g.out_pixels
-            parts = max(1, min(BLOCKS // (blocks * g.groups), steps // STEPS))
+            parts = max(1, min(BLOCKS // (columns * rows * groups), steps // STEPS))
             steps = -(-steps // parts)
         divided = parts > 1 and not plan.local
         sums = self._scratch(parts * filters_grad.size) if divided else filters_grad
@@ -245,7 +245,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
             plan,
             N,
             plan.wgrad_tile,
-            blocks * parts,
+            (columns, rows, groups * parts),
             checked("images", images, *g.images_shape, N),
             checked("acts_grad", acts_grad, *g.acts_shape, N),
             sums,
@@ -263,12 +263,11 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         plan: Plan,
         N: int,
         tile: Tile,
-        blocks: int,
+        grid: tuple[int, int, int],
         *args: Array | float,
     ) -> None:
-        """`blocks`: of a group."""
-        grid, block = (blocks * plan.g.groups,), (tile.threads,)
-        self._launch("convolution", name, grid, block, *args, **plan.constants(N))
+        blocks = (prod(grid),)  # in one dimension, as the others end at 65535
+        self._launch("convolution", name, blocks, (tile.threads,), *args, **plan.constants(N))
 
 
 def _one_pixel(weights: Array) -> Plan:
@@ -277,7 +276,7 @@ def _one_pixel(weights: Array) -> Plan:
     return Plan(Window(K, 1, 1, F, 1), local=False)
 
 
-def _bias_kind(g: Window, biases: Array | None) -> int:
+def bias_kind(g: Window, biases: Array | None) -> int:
     """0 without biases, 1 if there is one per filter, 2 if there is one per output."""
     if biases is None:
         return 0
