@@ -21,11 +21,12 @@ TEXT = """\
 
 <!-- Written by `python -m docs.kernels_report{argument}`. -->
 
-Compiled by NVRTC {version} and disassembled, for {nets}; not run on a GPU. For each architecture
-the most registers of a thread, and the least occupancy: the warps that a multiprocessor holds, of those
-that it could hold. `local`: bytes of a thread's registers and arrays that lie in memory. `shared`:
-bytes of a block. `products`: multiply-adds among the instructions of the main loop, from the
-instance with fewest to that with most. `python -m convnet kernels report` shows each instance.
+Compiled by NVRTC {version} and disassembled, for {nets}; not run on a GPU.
+For each architecture the most registers of a thread, and the least occupancy: the warps that a
+multiprocessor holds, of those that it could hold. `local`: bytes of a thread's registers and arrays
+that lie in memory. `shared`: bytes of a block. `products`: multiply-adds among the instructions of
+the main loop, from the instance with fewest to that with most.
+`python -m convnet kernels report` shows each instance.
 
 {rows}
 
