@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from convnet.api import infer_shapes, read_graph
 from convnet.graph import Graph
@@ -71,8 +72,8 @@ class NotingDriver:
         self.user = ""  # named in what is noted
         self.noted: dict[tuple[object, ...], Instance] = {}
 
-    def empty(self, size: int) -> np.ndarray:
-        return np.broadcast_to(np.float32(0), (size,))
+    def empty(self, size: int, dtype: DTypeLike = np.float32) -> np.ndarray:
+        return np.broadcast_to(np.zeros((), dtype), (size,))
 
     def upload(self, source: np.ndarray, target: np.ndarray) -> None:
         """There is nothing to write to."""
