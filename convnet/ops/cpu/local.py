@@ -164,7 +164,7 @@ def _pack_rows(source: Array, rows: Array, width: int, packed: Array) -> None:
     for r in range(rows.size):
         for first in range(0, width, LANES):
             images = N - first if rows[r] >= 0 else 0
-            pack_lanes(flat, rows[r] * N + first, images, packed, r * width + first)
+            pack_lanes(flat, max(rows[r], 0) * N + first, images, packed, r * width + first)
 
 
 @parallel

@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba import prange
 
 from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, parallel, serial
-from convnet.ops.cpu.vectors import ROWS, WGRAD_COLUMNS, pack_lanes, store_sums, transpose
+from convnet.ops.cpu.vectors import ROWS, WGRAD_COLUMNS, pack_lanes, pack_row, store_sums, transpose
 from convnet.ops.roles import Array
 
 FILTERS = WGRAD_COLUMNS * LANES  # that a tile of weight gradients treats at a time
@@ -31,11 +31,9 @@ def pack_weights(
     Here `column` is the i-th of a tile of ROWS columns. Zero beyond the last column.
     """
     first = tile * ROWS
-    if (step == 1) & (first + ROWS <= columns):  # a vector at a time
+    if step == 1:  # a vector at a time
         for r in range(rows.size):
-            at = base + rows[r] + first
-            for i in range(ROWS):
-                panels[to + r * ROWS + i] = weights[at + i]
+            pack_row(weights, base + rows[r] + first, columns - first, panels, to + r * ROWS)
         return
     for r in range(rows.size):
         for i in range(ROWS):

@@ -40,11 +40,11 @@ def _as_vector(builder: Any, pointer: Any) -> Any:
     return builder.bitcast(pointer, _VECTOR.as_pointer())
 
 
-def _splat(builder: Any, number: Any) -> Any:
+def _splat(builder: Any, number: Any, lanes: int = LANES) -> Any:
     """A vector whose lanes all hold `number`."""
-    undefined = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
     first = builder.insert_element(undefined, number, _INT32(0))
-    zeros = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
+    zeros = ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes)
     return builder.shuffle_vector(first, undefined, zeros)
 
 
@@ -167,22 +167,37 @@ def store_sums(typing, sums, at, bias, low, high, add, acts, to, count):  # type
     return types.void(sums, at, bias, low, high, add, acts, to, count), generate
 
 
-@intrinsic
-def pack_lanes(typing, source, at, count, target, to):  # type: ignore[no-untyped-def]
-    """target[to + lane] = source[at + lane] where lane < count, else 0."""
+def _pack(width: int) -> Any:
+    """pack(source, at, count, target, to): target[to + i] = source[at + i], or 0 from count on.
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        source, at, count, target, to = args
-        lane = ir.Constant(ir.VectorType(_INDEX, LANES), list(range(LANES)))
-        exists = builder.icmp_signed("<", lane, _splat(builder, count))
-        pointer = _as_vector(builder, _address(context, builder, signature.args[0], source, at))
-        name = f"llvm.masked.load.v{LANES}f32.p0"
-        vector = _call(builder, name, _VECTOR, pointer, _INT32(4), exists, _ZERO)
-        pointer = _as_vector(builder, _address(context, builder, signature.args[3], target, to))
-        builder.store(vector, pointer, align=4)
-        return context.get_dummy_value()
+    For i < `width`.
+    """
+    vector_type = ir.VectorType(ir.FloatType(), width)
 
-    return types.void(source, at, count, target, to), generate
+    @intrinsic
+    def pack(typing, source, at, count, target, to):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            def pointer(argument: int, array: Any, index: Any) -> Any:
+                address = _address(context, builder, signature.args[argument], array, index)
+                return builder.bitcast(address, vector_type.as_pointer())
+
+            source, at, count, target, to = args
+            lane = ir.Constant(ir.VectorType(_INDEX, width), list(range(width)))
+            exists = builder.icmp_signed("<", lane, _splat(builder, count, width))
+            zeros = ir.Constant(vector_type, [0.0] * width)
+            name = f"llvm.masked.load.v{width}f32.p0"
+            numbers = (pointer(0, source, at), _INT32(4), exists, zeros)
+            vector = _call(builder, name, vector_type, *numbers)
+            builder.store(vector, pointer(3, target, to), align=4)
+            return context.get_dummy_value()
+
+        return types.void(source, at, count, target, to), generate
+
+    return pack
+
+
+pack_lanes = _pack(LANES)
+pack_row = _pack(ROWS)
 
 
 @intrinsic
