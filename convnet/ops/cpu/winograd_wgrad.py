@@ -64,7 +64,7 @@ def wgrad(g: Window, images: Array, acts_grad: Array, filters_grad: Array, add: 
     unit_floats = t.points * LANES * (t.channels + width)
     small = PARTS * t.groups * t.points * t.channels * width <= PARTS_FLOATS
     share = -(-t.units // PARTS) if small else t.units
-    units = max(2, CACHE_FLOATS // unit_floats) if small else max(4, BLOCK_FLOATS // unit_floats)
+    units = max(4, CACHE_FLOATS // unit_floats) if small else max(4, BLOCK_FLOATS // unit_floats)
     units = min(units, share)
     block = _Block(units, width, t.channels * units * LANES + GAP, width * units * LANES + GAP)
     copies, threads = get_num_threads() if small else 1, get_num_threads()
@@ -87,7 +87,7 @@ def wgrad(g: Window, images: Array, acts_grad: Array, filters_grad: Array, add: 
 
 
 @serial
-def _transform_unit(
+def _transform_units(
     t: Tiling,
     block: _Block,
     flat_images: Array,
@@ -96,23 +96,28 @@ def _transform_unit(
     grads_shape: tuple[int, int, int, int],
     group: int,
     places: Array,
-    unit: int,
+    first: int,
+    last: int,
     room: Array,
     inputs: Array,
     panels: Array,
 ) -> None:
-    """Takes a tile, of the images and of the gradients, to the points."""
+    """Takes tiles first .. last - 1 of a block, of the images and of the gradients, to the points.
+
+    Channel by channel, since the pixels of neighbouring tiles are neighbours in memory.
+    """
     for c in range(t.channels):
         source_to_points(
-            t, flat_images, images_shape, group * t.channels + c, places[unit : unit + 1], room[0],
-            inputs, (c * block.units + unit) * LANES, block.inputs,
+            t, flat_images, images_shape, group * t.channels + c, places[first:last], room[0],
+            inputs, (c * block.units + first) * LANES, block.inputs,
         )  # fmt: skip
     for f in range(0, block.width, LANES):
-        to = (f // FILTERS * block.units + unit) * LANES * FILTERS + f % FILTERS
-        grads_to_points(
-            t, flat_grads, grads_shape, group * t.outputs + f, min(LANES, t.outputs - f),
-            places[unit], room[1], room[2], panels, to, block.panels,
-        )  # fmt: skip
+        for unit in range(first, last):
+            to = (f // FILTERS * block.units + unit) * LANES * FILTERS + f % FILTERS
+            grads_to_points(
+                t, flat_grads, grads_shape, group * t.outputs + f, min(LANES, t.outputs - f),
+                places[unit], room[1], room[2], panels, to, block.panels,
+            )  # fmt: skip
 
 
 @serial
@@ -172,11 +177,10 @@ def _sum_parts(
             last = min(first + share, t.units)
             for begin in range(first, last, block.units):
                 count = min(find_places(t, begin, places), last - begin)
-                for unit in range(count):
-                    _transform_unit(
-                        t, block, flat_images, images.shape, flat_grads, acts_grad.shape, group,
-                        places, unit, room, inputs[thread], panels[thread],
-                    )  # fmt: skip
+                _transform_units(
+                    t, block, flat_images, images.shape, flat_grads, acts_grad.shape, group,
+                    places, 0, count, room, inputs[thread], panels[thread],
+                )  # fmt: skip
                 for point in range(t.points):
                     _multiply_at(
                         t, block, point, inputs[thread], panels[thread], starts,
@@ -201,11 +205,11 @@ def _transform(
     count = find_places(t, begin, places)
     for thread in prange(threads):
         room = np.zeros((3, ROOM), np.float32)
-        for unit in range(thread, count, threads):
-            _transform_unit(
-                t, block, flat_images, images.shape, flat_grads, acts_grad.shape, group,
-                places, unit, room, inputs[0], panels[0],
-            )  # fmt: skip
+        _transform_units(
+            t, block, flat_images, images.shape, flat_grads, acts_grad.shape, group,
+            places, count * thread // threads, count * (thread + 1) // threads, room,
+            inputs[0], panels[0],
+        )  # fmt: skip
 
 
 @parallel
