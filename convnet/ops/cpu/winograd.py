@@ -1,19 +1,6 @@
-"""Convolutions of stride 1 with fewer multiplications, by Winograd's method.
+"""Convolutions of stride 1 with fewer multiplications: convnet.ops.winograd says how and why.
 
-S. Winograd, "Arithmetic complexity of computations" (1980); for convolutional nets: Lavin and
-Gray, "Fast algorithms for convolutional neural networks" (2016). A tile of S x S source pixels
-gives M x M target pixels, here M = 4 and so S = K + 3 for filters of K x K:
-
-    Y = A^T [(G g G^T) * (B^T d B)] A          * element by element, summed over channels
-
-At each of the S * S points the sum over channels is a product of two matrices, and all of them
-together need (K M / S)^2 times fewer multiplications than the plain formula: 4 for K = 3, 6.25 for
-K = 5. The image gradient is another such convolution, with the filters turned round. The weight
-gradient is the adjoint of the above in g:
-
-    dg = G^T [(A dY A^T) * (B^T d B)] G        summed over tiles and images
-
-Rounding errors are some ten times those of plain sums: below 1e-4 of the largest result.
+Tiles of 4 x 4 target pixels, for filters of 3 x 3 as of 5 x 5.
 """
 
 from __future__ import annotations
@@ -34,21 +21,20 @@ from convnet.ops.cpu.vectors import (
 from convnet.ops.cpu.winograd_points import (
     GAP,
     OUTER,
-    SIZES,
     Tiling,
     filters_to_points,
     find_places,
-    matrices,
     source_to_points,
     tiling,
 )
 from convnet.ops.cpu.winograd_wgrad import wgrad
 from convnet.ops.roles import Array
+from convnet.ops.winograd import SIZES, matrices
 
 __all__ = ["dgrad", "fprop", "is_faster", "wgrad"]
 
-_acts_from_points_3 = matrix_transform(matrices(3)[0].T)
-_acts_from_points_5 = matrix_transform(matrices(5)[0].T)
+_acts_from_points_3 = matrix_transform(matrices(3, OUTER + 2)[0].T)
+_acts_from_points_5 = matrix_transform(matrices(5, OUTER + 4)[0].T)
 
 CACHE_FLOATS = 200_000  # transformed tiles that stay in a cache: three quarters of an L2 cache
 TRANSFORM = 12  # multiplications of vectors that last as long as a channel's part in one point

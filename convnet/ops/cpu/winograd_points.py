@@ -1,6 +1,6 @@
 """Winograd's transforms: tiles of pixels, filters and gradients to points and back.
 
-The method and its sources are described in convnet.ops.cpu.winograd.
+The method and its sources are described in convnet.ops.winograd.
 """
 
 from __future__ import annotations
@@ -15,33 +15,14 @@ from convnet.ops.cpu.jit import LANES, parallel, serial
 from convnet.ops.cpu.tiles import FILTERS, pack_plane
 from convnet.ops.cpu.vectors import ROWS, matrix_transform, transpose
 from convnet.ops.roles import Array
+from convnet.ops.winograd import matrices
 
 OUTER = 4  # pixels along a tile of the target
-SIZES = (3, 5)  # of the filters that this is for
-# Where the polynomials that stand for the pixels are multiplied; the last point is infinity.
-# Filters of 3 x 3 need the first five only.
-_NODES = (0, 1, -1, 2, -2, 0.5, -0.5)
-
 GAP = LANES  # floats between the points of a tile: else all would share one set of the cache
 
 
-def matrices(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A, G and B^T for filters of `size`: (S, OUTER), (S, size), (S, S), float64.
-
-    Rows of G are scaled so that float32 holds those of B^T exactly.
-    """
-    side = OUTER + size - 1
-    nodes = _NODES[: side - 1]
-    powers = np.vander(nodes, side, increasing=True).astype(float)
-    powers = np.vstack([powers, np.eye(side)[-1]])
-    A, G = (np.vstack([powers[:-1, :n], np.eye(n)[-1]]) for n in (OUTER, size))
-    scale = [np.prod([a - b for b in nodes if a != b]) for a in nodes] + [1]
-    B = np.linalg.inv(powers).T * np.c_[scale]
-    return A, G / np.array(scale)[:, None], np.round(64 * B) / 64
-
-
-_A3, _G3, _B3 = matrices(3)
-_A5, _G5, _B5 = matrices(5)
+_A3, _G3, _B3 = matrices(3, OUTER + 2)
+_A5, _G5, _B5 = matrices(5, OUTER + 4)
 _source_to_points_3, _source_to_points_5 = matrix_transform(_B3), matrix_transform(_B5)
 _filters_to_points_3, _filters_to_points_5 = matrix_transform(_G3), matrix_transform(_G5)
 _grads_to_points_3, _grads_to_points_5 = matrix_transform(_A3), matrix_transform(_A5)

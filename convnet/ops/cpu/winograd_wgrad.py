@@ -1,4 +1,4 @@
-"""The weight gradient by Winograd's method; see convnet.ops.cpu.winograd."""
+"""The weight gradient by Winograd's method; see convnet.ops.winograd."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ from convnet.ops.cpu.vectors import (
 from convnet.ops.cpu.winograd_points import (
     GAP,
     OUTER,
-    SIZES,
     Tiling,
     find_places,
     grads_to_points,
-    matrices,
     source_to_points,
     tiling,
 )
 from convnet.ops.roles import Array
+from convnet.ops.winograd import SIZES, matrices
 
-_filters_from_points_3 = matrix_transform(matrices(3)[1].T)
-_filters_from_points_5 = matrix_transform(matrices(5)[1].T)
+_filters_from_points_3 = matrix_transform(matrices(3, OUTER + 2)[1].T)
+_filters_from_points_5 = matrix_transform(matrices(5, OUTER + 4)[1].T)
 
 PARTS = 8  # partial sums of a small layer: the most threads that it can use
 PARTS_FLOATS = 1 << 21  # the most of them all: 8 MiB

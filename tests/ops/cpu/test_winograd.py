@@ -11,9 +11,10 @@ import pytest
 
 from convnet.geometry import Window
 from convnet.neurons import IDENT
-from convnet.ops.cpu import CpuOps, conv, winograd, winograd_points, winograd_wgrad
+from convnet.ops.cpu import CpuOps, conv, winograd, winograd_wgrad
 from convnet.ops.cpu.jit import INFINITY, ZERO
 from convnet.ops.reference import ReferenceOps
+from convnet.ops.winograd import SIZES, matrices
 
 # The errors that are promised, relative to the largest number of the result.
 FORWARD, GRADIENTS = 1e-4, 1e-3
@@ -89,7 +90,7 @@ def test_gradients(case: str, add: bool, large: bool, monkeypatch: pytest.Monkey
     assert_near(filters_grad, expected, GRADIENTS)
 
 
-@pytest.mark.parametrize("size", winograd_points.SIZES)
+@pytest.mark.parametrize("size", SIZES)
 def test_accuracy_of_a_large_layer(size: int) -> None:
     """The stated errors hold with room to spare where sums are long."""
     g, n = Window(128, 9, 9, 64, size, padding=1), 64
@@ -107,10 +108,10 @@ def test_accuracy_of_a_large_layer(size: int) -> None:
         assert_near(got, expected, most / 3)
 
 
-@pytest.mark.parametrize("size", winograd_points.SIZES)
-def test_matrices(size: int) -> None:
+@pytest.mark.parametrize(("size", "side"), [(3, 6), (5, 6), (5, 8)])
+def test_matrices(size: int, side: int) -> None:
     """A tile of one dimension: a correlation, in any order of sums exact for whole numbers."""
-    A, G, B = winograd_points.matrices(size)
+    A, G, B = matrices(size, side)
     image, filter_ = np.arange(len(B)) ** 2.0 - 7, np.arange(size) - 1.5
     result = A.T @ ((G @ filter_) * (B @ image))
     np.testing.assert_allclose(result, np.correlate(image, filter_, "valid"), rtol=1e-12)
