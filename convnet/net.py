@@ -10,7 +10,7 @@ does no printing and touches no files.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,13 @@ from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.graph import Graph, feature_layer
 from convnet.layer_types.base import TEST, TRAIN, Layer, Mode, Parameter
 from convnet.layer_types.cost import CostLayer, LogregCost
-from convnet.layer_types.data import DataLayer
+from convnet.layer_types.data import DataLayer, Matrices
 from convnet.ops.base import Ops
+from convnet.ops.spec.images import ByteImages
 from convnet.plan import Buffer, Clock
 from convnet.recording import Recording, carried_parameters, graph_parameters, record
 from convnet.runner import Runner
 
-Matrices = Sequence[np.ndarray]
 Costs = dict[str, np.ndarray]
 
 REMEDY = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
@@ -99,6 +99,11 @@ class Net:
                 values = parameter.initial(generator(seed, parameter.name))
             self._allocate(parameter.value, values)
             self._allocate(parameter.increment, np.zeros_like(values))
+        states = [state for layer in graph.values() for state in layer.states]
+        for state in states:
+            start = np.broadcast_to(np.asarray(state.start, np.float32), state.shape)
+            self._allocate(state.value, start)
+        self._states = [state.value for state in states]
         self._sums = [p.gradient for p in carried_parameters(graph)]
         for gradient in self._sums:
             self._allocate(gradient, np.zeros(gradient.shape, np.float32))
@@ -154,16 +159,17 @@ class Net:
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all weights and increments by name: "conv1.weights.0", ".. .inc" etc.
 
-        Also of gradients, ".. .grad", that go on to be summed in the next minibatch.
+        Also of the layers' states, and of gradients, ".. .grad", that go on to be summed in the
+        next minibatch.
         """
         return {b.storage.name: self.ops.download(b.storage.array) for b in self._lasting()}
 
     def _lasting(self) -> list[Buffer]:
         values = [b for p in self.parameters.values() for b in (p.value, p.increment)]
-        return values + self._sums
+        return values + self._states + self._sums
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Overwrites all weights and increments.
+        """Overwrites all weights, increments and states.
 
         Raises:
             ShapeError: names or shapes are not this net's; nothing is changed then.
@@ -214,9 +220,10 @@ class Net:
                     f"the batch has {len(matrices)} matrices"
                 )
             matrix = matrices[layer.index]
-            if not isinstance(matrix, np.ndarray):
+            if not isinstance(matrix, (np.ndarray, ByteImages)):
                 raise BatchError(
-                    f"matrix {layer.index} must be a numpy array; found {type(matrix).__name__}"
+                    f"matrix {layer.index} must be a numpy array or ByteImages; "
+                    f"found {type(matrix).__name__}"
                 )
             if matrix.dtype != np.float32 or matrix.ndim != 2:
                 raise BatchError(
@@ -352,7 +359,7 @@ class Net:
             target = runner.array(
                 recording.program, recording.outputs[layer.name][0].reshape(-1), cases
             )
-            self.ops.upload(layer.read(matrices), target)
+            layer.upload(self.ops, matrices, target)
 
     # --- reading ----------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convnet.ops.base import Ops
+from convnet.ops.cuda.batchnorm_ops import CudaBatchnormOps
 from convnet.ops.cuda.costs_ops import CudaCostOps
 from convnet.ops.cuda.driver import Driver
 from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
@@ -20,6 +21,7 @@ from convnet.ops.roles import Array, In, InOut, Out
 class CudaOps(
     CudaWinogradOps,
     CudaWindowOps,
+    CudaBatchnormOps,
     CudaImageOps,
     CudaElementwiseOps,
     CudaRandomOps,
@@ -80,7 +82,7 @@ class CudaOps(
         self._launch(
             "sgd",
             "bound_columns",
-            (-(-F // LANES), modules),
+            (-(-F // LANES) * modules,),
             (LANES, TEAMS),
             checked("weights", weights, modules, rows, F),
             float(low),
