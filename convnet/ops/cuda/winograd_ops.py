@@ -22,9 +22,11 @@ from convnet.ops.cuda.convolution_ops import (
 from convnet.ops.cuda.driver import MAX_GRID, Constant
 from convnet.ops.cuda.launch import BLOCK, checked
 from convnet.ops.roles import Array, In, Out
-from convnet.ops.winograd import POINTS, SIDE, SIZES, matrices
+from convnet.ops.winograd import SIZES, matrices
 
 QUAD = 4  # numbers that are copied at once, see kernels/gemm.cuh
+SIDE = 6  # of a tile of the source
+POINTS = SIDE * SIDE
 WORKSPACE = 2**26  # the most numbers that points and sums take in all: 256 MiB
 # Each number at a point goes through memory twice more than in the plain formula, once written and
 # once read: so many bytes. While a byte moves a GPU does some 10 multiply-adds (the peaks of an
@@ -139,7 +141,7 @@ def product_tiles(g: Window) -> dict[str, Tile]:
 @cache
 def point_constants(g: Window) -> dict[str, Constant]:
     """The constants of kernels/winograd.cu."""
-    A, G, B = matrices(g.filter_size)
+    A, G, B = matrices(g.filter_size, SIDE)
     named = {"SUMS_TO_TARGET": A.T, "FILTERS_TO_POINTS": G, "SOURCE_TO_POINTS": B}
     return {
         "FILTER_SIZE": g.filter_size,
