@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import compiler_options, source_file
+from convnet.ops.cuda.convolution_ops import TENSOR_ARCH
+from convnet.ops.cuda.driver import LOWEST_ARCH, compiler_options, source_file
 from convnet.ops.cuda.instances import INSTANCES, Constants
 from convnet.ops.cuda.nvrtc import Resources, compile_cubin, version
 from convnet.resources import find_folder
@@ -29,6 +30,11 @@ class Instance:
     file: str
     name: str
     constants: Constants
+
+    @property
+    def lowest_arch(self) -> int:
+        """Compute capability times 10 that it needs."""
+        return TENSOR_ARCH if self.constants.get("PRECISION") else LOWEST_ARCH
 
     def __str__(self) -> str:
         return f"{self.file} {self.name}".rstrip()
@@ -78,7 +84,7 @@ def compile_all(
     architectures: Sequence[int] = ARCHITECTURES,
     folder: Path | None = None,
 ) -> Iterator[Compiled]:
-    """Each instance for each architecture.
+    """Each instance for each architecture that it can be compiled for.
 
     Raises:
         DeviceError: no NVRTC; or one line, and the compiler's log, for each that does not
@@ -90,6 +96,8 @@ def compile_all(
     for instance in chosen:
         options = compiler_options(folder, instance.constants)
         for arch in architectures:
+            if arch < instance.lowest_arch:
+                continue
             try:
                 cubin, kernels = compile_cubin(source_file(folder, instance.file), options, arch)
             except DeviceError as error:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from convnet.geometry import Pool, Window
 from convnet.ops.cuda.convolution_ops import Plan
 from convnet.ops.cuda.windows_ops import pool_constants
+from convnet.precision import Precision
 
 Constants = Mapping[str, int | float]
 
@@ -26,6 +27,10 @@ _LAYERS = {
 }
 
 INSTANCES: dict[str, Mapping[str, Constants]] = {
-    "convolution": {name: Plan(g, local).constants(N) for name, (g, local, N) in _LAYERS.items()},
+    "convolution": {
+        f"{name}-{precision}": Plan(g, local).constants(N, precision)
+        for name, (g, local, N) in _LAYERS.items()
+        for precision in Precision
+    },
     "pooling": {"3x3": pool_constants(Pool(64, 24, 24, 3, 2))},
 }

@@ -14,6 +14,7 @@ from convnet.ops.cuda.nvrtc import Resources
 from tests.ops.cuda.helpers import SOURCES
 
 TILES = {f"TILE={tile}": {"TILE": tile} for tile in (8, 16)}
+FORMATS = {"tf32": {"PRECISION": 1}, "bf16": {"PRECISION": 2}}
 LOG = """\
 ptxas info    : 0 bytes gmem
 ptxas info    : Compiling entry function 'matmul' for 'sm_90'
@@ -47,6 +48,7 @@ def own_kernels(monkeypatch):
     for file in tuple(inspection.INSTANCES):
         monkeypatch.delitem(inspection.INSTANCES, file)
     monkeypatch.setitem(inspection.INSTANCES, "good", TILES)
+    monkeypatch.setitem(inspection.INSTANCES, "fragments", FORMATS)
 
 
 def test_what_the_compiler_says():
@@ -58,7 +60,8 @@ def test_what_the_compiler_says():
 
 
 def test_instances():
-    names = ["bugs", "good TILE=8", "good TILE=16", "too_large"]
+    names = ["bugs", "fragments tf32", "fragments bf16"]
+    names += ["good TILE=8", "good TILE=16", "too_large"]
     assert list(map(str, inspection.instances())) == names
     with pytest.raises(DeviceError, match=r"absent.cu: no such file of kernels"):
         inspection.instances(table={"absent": {"": {}}})
