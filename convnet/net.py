@@ -99,6 +99,11 @@ class Net:
                 values = parameter.initial(generator(seed, parameter.name))
             self._allocate(parameter.value, values)
             self._allocate(parameter.increment, np.zeros_like(values))
+        states = [state for layer in graph.values() for state in layer.states]
+        for state in states:
+            start = np.broadcast_to(np.asarray(state.start, np.float32), state.shape)
+            self._allocate(state.value, start)
+        self._states = [state.value for state in states]
         self._sums = [p.gradient for p in carried_parameters(graph)]
         for gradient in self._sums:
             self._allocate(gradient, np.zeros(gradient.shape, np.float32))
@@ -154,16 +159,17 @@ class Net:
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all weights and increments by name: "conv1.weights.0", ".. .inc" etc.
 
-        Also of gradients, ".. .grad", that go on to be summed in the next minibatch.
+        Also of the layers' states, and of gradients, ".. .grad", that go on to be summed in the
+        next minibatch.
         """
         return {b.storage.name: self.ops.download(b.storage.array) for b in self._lasting()}
 
     def _lasting(self) -> list[Buffer]:
         values = [b for p in self.parameters.values() for b in (p.value, p.increment)]
-        return values + self._sums
+        return values + self._states + self._sums
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Overwrites all weights and increments.
+        """Overwrites all weights, increments and states.
 
         Raises:
             ShapeError: names or shapes are not this net's; nothing is changed then.

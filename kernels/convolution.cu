@@ -15,9 +15,10 @@
 // STRIDE, GROUPS, OUT_HEIGHT, OUT_WIDTH (P, Q); the sides of the tiles, FPROP_ROWS, FPROP_COLUMNS
 // and so on; IMAGE_QUADS: 1 if N is a multiple of 4, else 0; PRECISION of the factors: 0 float32,
 // 1 tf32, 2 bf16 (see mma.cuh), which numbers in memory do not have.
-// Launch: grid (tiles of columns, tiles of rows, groups x parts), block TILE_THREADS. Parts are for
-// fprop the pixels if LOCAL, else 1; for dgrad the pixels if LOCAL, else STRIDE * STRIDE; for wgrad
-// the pixels if LOCAL, else what the sum is divided into.
+// Launch: a grid of tiles of columns x tiles of rows x parts x groups in one dimension, columns
+// innermost, as the others end at 65535; block TILE_THREADS. Parts are for fprop the pixels if LOCAL,
+// else 1; for dgrad the pixels if LOCAL, else STRIDE * STRIDE; for wgrad the pixels if LOCAL, else what
+// the sum is divided into.
 
 #include "common.cuh"
 #include "gemm.cuh"
@@ -36,23 +37,25 @@ constexpr int PIXELS = HEIGHT * WIDTH, OUT_PIXELS = OUT_HEIGHT * OUT_WIDTH;
 constexpr int IMAGES_SPAN = IMAGE_QUADS ? QUAD : 1;
 constexpr int FILTERS_SPAN = GROUP_FILTERS % QUAD == 0 ? QUAD : 1;
 
-__device__ inline bool inside(int i, int size) { return 0 <= i && i < size; }
-
-// What this block computes: its first row and column, its group, and its part.
-template <int ROWS_, int COLUMNS_>
+// What this block computes of a result with ALL_ROWS rows: its first row and column, its group, and
+// its part.
+template <int ALL_ROWS, int ROWS_, int COLUMNS_>
 struct Block {
     static constexpr int ROWS = ROWS_, COLUMNS = COLUMNS_, THREADS = TILE_THREADS<ROWS, COLUMNS>;
     int row, column, group, part;
 
-    __device__ explicit Block(int parts)
-        : row(blockIdx.y * ROWS),
-          column(blockIdx.x * COLUMNS),
-          group(blockIdx.z / parts),
-          part(blockIdx.z % parts) {}
+    __device__ explicit Block(int parts) {
+        constexpr int down = (ALL_ROWS + ROWS - 1) / ROWS;
+        const int across = gridDim.x / (down * GROUPS * parts), line = blockIdx.x / across;
+        column = blockIdx.x % across * COLUMNS;
+        row = line % down * ROWS;
+        part = line / down % parts;
+        group = line / down / parts;
+    }
 };
 
 struct Fprop {
-    using Tile = Block<FPROP_ROWS, FPROP_COLUMNS>;
+    using Tile = Block<GROUP_FILTERS, FPROP_ROWS, FPROP_COLUMNS>;
     using A = Lines<Tile::ROWS, FILTERS_SPAN>;
     using B = Lines<Tile::COLUMNS, IMAGES_SPAN>;
     static constexpr int SPAN = IMAGES_SPAN;
@@ -107,16 +110,14 @@ struct Fprop {
         if (bias_kind == 2)
             bias = biases[filter * OUT_PIXELS + pixel + (block.column + column) / N];
         if (add) add_held<SPAN>(place, sums);
-        for (int i = 0; i < SPAN; ++i) {
-            const float x = sums[i] + bias;
-            sums[i] = x < low ? low : x > high ? high : x;
-        }
+        for (int i = 0; i < SPAN; ++i) sums[i] = clamped(sums[i] + bias, low, high);
         write<SPAN>(place, sums);
     }
 };
 
-// acts = neuron(sums + biases), for neurons that clamp to [low, high]; a NaN passes.
-extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS)
+// acts = neuron(sums + biases), for neurons that clamp to [low, high]; a NaN passes. It is enough
+// that one block is resident: to hold more the compiler would spill registers on sm_120.
+extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS, 1)
     fprop(const float* __restrict__ images, const float* __restrict__ filters,
           const float* __restrict__ biases, int bias_kind, float low, float high, float* acts,
           int add, int N) {
@@ -131,7 +132,7 @@ extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS)
 // through the taps that these meet. Of a class (a, b) pixel i, j is at row a + i * STRIDE, column
 // b + j * STRIDE. If LOCAL, each pixel is worked on alone.
 struct Dgrad {
-    using Tile = Block<DGRAD_ROWS, DGRAD_COLUMNS>;
+    using Tile = Block<GROUP_CHANNELS, DGRAD_ROWS, DGRAD_COLUMNS>;
     using A = Columns<Tile::ROWS, FILTERS_SPAN>;
     using B = Lines<Tile::COLUMNS, IMAGES_SPAN>;
     static constexpr int SPAN = IMAGES_SPAN;
@@ -224,7 +225,7 @@ extern "C" __global__ void __launch_bounds__(Dgrad::Tile::THREADS)
 // whose sums are stored apart: (parts, TAPS, F), to be added up by sum_parts. Filters are few, and
 // one part would leave most of the device without work.
 struct Wgrad {
-    using Tile = Block<WGRAD_ROWS, WGRAD_COLUMNS>;
+    using Tile = Block<TAPS, WGRAD_ROWS, WGRAD_COLUMNS>;
     using A = Columns<Tile::ROWS, IMAGES_SPAN>;
     using B = Columns<Tile::COLUMNS, IMAGES_SPAN>;
     static constexpr int SPAN = 1;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, prod
 from typing import Literal, NamedTuple
 
 from convnet.errors import DeviceError
@@ -103,7 +103,7 @@ class Plan(NamedTuple):
         }
 
 
-def _clamps(neuron: Neuron) -> tuple[float, float] | None:
+def clamps(neuron: Neuron) -> tuple[float, float] | None:
     """The interval that a neuron clamps to, if that is all it does.
 
     Convolutions do so as they store their sums. Other neurons take a second pass.
@@ -202,7 +202,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         add: bool,
     ) -> None:
         g, N = plan.g, images.shape[-1]
-        bounds = _clamps(neuron)
+        bounds = clamps(neuron)
         pixels = g.out_pixels if plan.local else 1
         self._product(
             "fprop",
@@ -213,7 +213,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
             checked("images", images, *g.images_shape, N),
             checked("filters", filters, *plan.filters_shape),
             filters if biases is None else biases,  # kernels take no None
-            _bias_kind(g, biases),
+            bias_kind(g, biases),
             *(bounds or (-inf, inf)),
             checked("acts", acts, *g.acts_shape, N),
             add,
@@ -280,9 +280,9 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         grid: tuple[int, int, int],
         *args: Array | float,
     ) -> None:
-        self._launch(
-            "convolution", name, grid, (tile.threads,), *args, **plan.constants(N, self._precision)
-        )
+        blocks = (prod(grid),)  # in one dimension, as the others end at 65535
+        constants = plan.constants(N, self._precision)
+        self._launch("convolution", name, blocks, (tile.threads,), *args, **constants)
 
 
 def _one_pixel(weights: Array) -> Plan:
@@ -291,7 +291,7 @@ def _one_pixel(weights: Array) -> Plan:
     return Plan(Window(K, 1, 1, F, 1), local=False)
 
 
-def _bias_kind(g: Window, biases: Array | None) -> int:
+def bias_kind(g: Window, biases: Array | None) -> int:
     """0 without biases, 1 if there is one per filter, 2 if there is one per output."""
     if biases is None:
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convnet.ops.base import Ops
-from convnet.ops.cuda.convolution_ops import CudaConvolutionOps
+from convnet.ops.cuda.batchnorm_ops import CudaBatchnormOps
 from convnet.ops.cuda.costs_ops import CudaCostOps
 from convnet.ops.cuda.driver import Driver
 from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
@@ -14,13 +14,15 @@ from convnet.ops.cuda.launch import LANES, TEAMS, checked
 from convnet.ops.cuda.random_ops import CudaRandomOps
 from convnet.ops.cuda.rankings_ops import CudaRankingOps
 from convnet.ops.cuda.windows_ops import CudaWindowOps
+from convnet.ops.cuda.winograd_ops import CudaWinogradOps
 from convnet.ops.roles import Array, In, InOut, Out
 from convnet.precision import Precision
 
 
 class CudaOps(
-    CudaConvolutionOps,
+    CudaWinogradOps,
     CudaWindowOps,
+    CudaBatchnormOps,
     CudaImageOps,
     CudaElementwiseOps,
     CudaRandomOps,
@@ -88,7 +90,7 @@ class CudaOps(
         self._launch(
             "sgd",
             "bound_columns",
-            (-(-F // LANES), modules),
+            (-(-F // LANES) * modules,),
             (LANES, TEAMS),
             checked("weights", weights, modules, rows, F),
             float(low),

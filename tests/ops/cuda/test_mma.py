@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda import inspection
+from convnet.geometry import Window
+from convnet.inspection.instances import Instance
+from convnet.inspection.report import ARCHITECTURES, compile_all
+from convnet.ops.cuda.convolution_ops import TENSOR_ARCH, Plan
+from convnet.ops.cuda.emulated import EmulatedDriver
 from convnet.ops.cuda.emulated.arrays import DeviceArray
 from convnet.precision import Precision
 from convnet.resources import find_folder
-from tests.ops.cuda.helpers import make_driver, on
-from tests.ops.cuda.test_inspection import needs_nvrtc
+from tests.inspection.helpers import needs_nvrtc
+from tests.ops.cuda.helpers import SOURCES, make_driver, on
 from tests.ops.rounding import rounded
+
+
+@cache
+def fragments(arch: int = 80) -> EmulatedDriver:
+    make_driver()  # or skips
+    return EmulatedDriver("check", "forward", arch, SOURCES / "mma")
+
 
 Places = np.ndarray  # (32 lanes, elements, [row, column])
 
@@ -54,11 +66,10 @@ MANUAL = {
 }
 
 
-def launch(
-    kernel: str, precision: Precision, *arrays: DeviceArray, threads: int = 32, mode: str = "check"
-) -> None:
-    driver = make_driver(mode)
-    driver.kernel("fragments", kernel, PRECISION=precision.constant)((1,), (threads,), list(arrays))
+def launch(kernel: str, precision: Precision, *arrays: DeviceArray, threads: int = 32) -> None:
+    fragments().kernel("fragments", kernel, PRECISION=precision.constant)(
+        (1,), (threads,), list(arrays)
+    )
 
 
 @pytest.mark.parametrize("precision", FORMATS)
@@ -72,7 +83,7 @@ def test_the_manual_names_every_element_once(precision: Precision) -> None:
 @pytest.mark.parametrize("precision", FORMATS)
 def test_places_are_those_of_the_manual(precision: Precision) -> None:
     """For all lanes."""
-    driver = make_driver("check")
+    driver = fragments()
     got = [driver.empty(expected.size) for expected in MANUAL[precision]]
     launch("places", precision, *got)
     for array, expected in zip(got, MANUAL[precision], strict=True):
@@ -82,17 +93,17 @@ def test_places_are_those_of_the_manual(precision: Precision) -> None:
 @pytest.mark.parametrize("precision", FORMATS)
 def test_one_product(precision: Precision) -> None:
     """Fragments that are put together by the manual make the product of the matrices."""
-    driver = make_driver("check")
+    driver = fragments()
     rng = np.random.default_rng(1)
     a = rounded(rng.standard_normal((16, DEPTH[precision])), precision)
     b = rounded(rng.standard_normal((DEPTH[precision], 8)), precision)
     held = rng.standard_normal((16, 8)).astype(np.float32)
-    fragments = [
+    given = [
         matrix[places[..., 0], places[..., 1]]
         for matrix, places in zip((a, b, held), MANUAL[precision], strict=True)
     ]
-    sums = on(driver, fragments[2])
-    launch("one_product", precision, *(on(driver, f) for f in fragments[:2]), sums)
+    sums = on(driver, given[2])
+    launch("one_product", precision, *(on(driver, f) for f in given[:2]), sums)
     places = MANUAL[precision][2]
     expected = (held + a @ b)[places[..., 0], places[..., 1]]
     np.testing.assert_allclose(driver.download(sums), expected, rtol=0, atol=1e-5)
@@ -101,7 +112,7 @@ def test_one_product(precision: Precision) -> None:
 @pytest.mark.parametrize("precision", FORMATS)
 def test_rounding(precision: Precision) -> None:
     """Ordinary numbers, ties, the largest and smallest; infinity and NaN stay."""
-    driver = make_driver("check")
+    driver = fragments()
     rng = np.random.default_rng(2)
     bits = rng.integers(0, 2**32, 200, dtype=np.uint32)
     ties = bits & np.uint32(0xFFFFE000) | np.uint32(0x1000)
@@ -151,19 +162,26 @@ def test_text_of_the_roundings() -> None:
 
 def test_a_device_without_tensor_cores() -> None:
     """The kernels refuse it as well as CudaOps does."""
-    driver = make_driver(arch=75)
+    driver = fragments(75)
     with pytest.raises(DeviceError, match="tf32 and bf16 need compute capability"):
         driver.kernel("fragments", "words", PRECISION=1)
 
 
 @needs_nvrtc
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", inspection.ARCHITECTURES)
-def test_compiled_products_keep_their_sums_in_registers(arch: int) -> None:
-    chosen = [i for i in inspection.instances() if i.lowest_arch > 75]
-    results = list(inspection.compile_all(chosen, [arch]))
-    assert len(results) == (len(chosen) if arch >= 80 else 0)
-    for result in results:
+@pytest.mark.parametrize("precision", FORMATS)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_compiled_products_keep_their_sums_in_registers(arch: int, precision: Precision) -> None:
+    layers = Window(64, 12, 12, 64, 5, padding=2), Window(96, 27, 27, 256, 5, padding=2, groups=2)
+    chosen = [
+        Instance("convolution", "layer", Plan(g, local=False).constants(128, precision))
+        for g in layers
+    ]
+    if arch < TENSOR_ARCH:
+        with pytest.raises(DeviceError, match="tf32 and bf16 need compute capability"):
+            list(compile_all(chosen, [arch]))
+        return
+    for result in compile_all(chosen, [arch]):
         for kernel in result.kernels:
             # Of 8 bytes, outside of the loop, if any: a tile's sums are 128 or 256.
-            assert max(kernel.spills, kernel.stack) <= 8, (result.instance, kernel)
+            assert max(kernel.spills, kernel.stack) <= 8, kernel

@@ -1,6 +1,6 @@
 // The instruction of tensor cores alone, in the format that PRECISION says; one warp.
 
-#include "../../../../kernels/mma.cuh"
+#include "../../../../../kernels/mma.cuh"
 
 const int PACKED = Format::PACKED;
 
