@@ -11,7 +11,7 @@ from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
 from convnet.layer_types.base import Backward, Earlier, Layer, Mode
 from convnet.layer_types.cost import ClassLabelCost, CostLayer, label_layer
-from convnet.layer_types.data import DataLayer
+from convnet.layer_types.data import DataLayer, Matrices
 from convnet.ops.base import Ops
 from convnet.plan import Buffer
 
@@ -74,7 +74,7 @@ class GsinlabelCost(CostLayer):
                 f"channels={self.channels}"
             )
 
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+    def check_data(self, matrices: Matrices) -> None:
         if not np.isfinite(self.labels.read(matrices)).all():
             raise BatchError(f"labels of '{self.name}' must be finite numbers")
 
@@ -121,7 +121,7 @@ class LocrankCost(CostLayer):
             )
         self.weights = weights
 
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+    def check_data(self, matrices: Matrices) -> None:
         weights = self.weights.read(matrices)
         valid = np.isfinite(weights) & (weights >= 0)
         if not valid.all():

@@ -40,7 +40,8 @@ __all__ = ["IN_PLACE", "Array", "In", "InOut", "Ops", "Out", "RandomKey"]
 class Ops(ConvolutionOps, WindowOps, BatchnormOps, ImageOps, ElementwiseOps, RandomOps, CostOps):
     """One backend. `dtype` is the type of all its arrays.
 
-    The families of operations are in convnet/ops/spec/; memory and learning are here.
+    The families of operations are in convnet/ops/spec/; memory and learning are here. (Images that
+    are bytes are uploaded by one of ImageOps.)
     """
 
     name: str

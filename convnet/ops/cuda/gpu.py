@@ -46,7 +46,7 @@ class GpuDriver(ABC):
     def upload(self, source: np.ndarray, target: Any) -> None:
         if source.size != target.size:
             raise DeviceError(f"upload: {source.shape} does not fit into {target.shape}")
-        self._write(np.ascontiguousarray(source, np.float32).reshape(-1), target)
+        self._write(np.ascontiguousarray(source, target.dtype).reshape(-1), target)
 
     def kernel(self, file: str, name: str, **constants: Constant) -> GpuKernel:
         module_key = (file, *sorted(constants.items()))
@@ -59,7 +59,7 @@ class GpuDriver(ABC):
 
     @abstractmethod
     def _write(self, source: np.ndarray, target: Any) -> None:
-        """Copies float32 numbers (size,) to a device array of any shape."""
+        """Copies numbers (size,) to a device array of the same dtype and any shape."""
 
     @abstractmethod
     def _compile(self, file: str, constants: Mapping[str, Constant]) -> Any:
