@@ -13,7 +13,8 @@
 // with TAPS = C / GROUPS * K * K.
 // Constants: LOCAL, CHANNELS (C), HEIGHT, WIDTH (H, W), FILTERS (F), FILTER_SIZE (K), PADDING,
 // STRIDE, GROUPS, OUT_HEIGHT, OUT_WIDTH (P, Q); the sides of the tiles, FPROP_ROWS, FPROP_COLUMNS
-// and so on; IMAGE_QUADS: 1 if N is a multiple of 4, else 0.
+// and so on; IMAGE_QUADS: 1 if N is a multiple of 4, else 0; PRECISION of the factors: 0 float32,
+// 1 tf32, 2 bf16 (see mma.cuh), which numbers in memory do not have.
 // Launch: a grid of tiles of columns x tiles of rows x parts x groups in one dimension, columns
 // innermost, as the others end at 65535; block TILE_THREADS. Parts are for fprop the pixels if LOCAL,
 // else 1; for dgrad the pixels if LOCAL, else STRIDE * STRIDE; for wgrad the pixels if LOCAL, else what
@@ -21,6 +22,12 @@
 
 #include "common.cuh"
 #include "gemm.cuh"
+#if PRECISION == 0
+#define CORE Ffma
+#else
+#include "mma.cuh"
+#define CORE Mma
+#endif
 
 constexpr int K = FILTER_SIZE;
 constexpr int GROUP_CHANNELS = CHANNELS / GROUPS, GROUP_FILTERS = FILTERS / GROUPS;
@@ -117,7 +124,7 @@ extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS, 1)
     Fprop problem{images, filters, biases, bias_kind, low, high, acts, add, N,
                   Fprop::Tile(LOCAL ? OUT_PIXELS : 1)};
     problem.locate();
-    multiply(problem, 0, (TAPS + DEPTH - 1) / DEPTH);
+    multiply<CORE>(problem, 0, (TAPS + DEPTH - 1) / DEPTH);
 }
 
 // Only every STRIDE-th row of a filter meets a given row of the image. So the rows and columns of
@@ -211,7 +218,7 @@ extern "C" __global__ void __launch_bounds__(Dgrad::Tile::THREADS)
     Dgrad problem{filters, acts_grad, images_grad, add, N,
                   Dgrad::Tile(LOCAL ? PIXELS : STRIDE * STRIDE)};
     problem.locate();
-    multiply(problem, 0, problem.steps());
+    multiply<CORE>(problem, 0, problem.steps());
 }
 
 // A step takes DEPTH images at one output pixel. If not LOCAL the steps are divided into parts,
@@ -269,5 +276,5 @@ extern "C" __global__ void __launch_bounds__(Wgrad::Tile::THREADS)
           float* filters_grad, int add, int N, int parts, int steps) {
     const Wgrad problem{images, acts_grad, filters_grad, add, N, Wgrad::Tile(parts)};
     const int first = problem.block.part * steps, end = OUT_PIXELS * problem.steps_per_pixel();
-    multiply(problem, first, first + steps < end ? first + steps : end);
+    multiply<CORE>(problem, first, first + steps < end ? first + steps : end);
 }

@@ -134,6 +134,11 @@ def source_file(folder: Path, file: str) -> Path:
     return path
 
 
+def dotted(arch: int) -> str:
+    """The compute capability, such as 8.0."""
+    return f"{arch // 10}.{arch % 10}"
+
+
 def check_launch(
     kernel: str, grid: Sequence[int], block: Sequence[int], shared: int, most_shared: int
 ) -> None:

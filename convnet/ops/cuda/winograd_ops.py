@@ -23,6 +23,7 @@ from convnet.ops.cuda.driver import MAX_GRID, Constant
 from convnet.ops.cuda.launch import BLOCK, checked
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.winograd import SIZES, matrices
+from convnet.precision import Precision
 
 QUAD = 4  # numbers that are copied at once, see kernels/gemm.cuh
 SIDE = 6  # of a tile of the source
@@ -212,7 +213,7 @@ class CudaWinogradOps(CudaConvolutionOps):
 
     def _is_for_points(self, plan: PointPlan) -> bool:
         """Whether Winograd's method computes this. All its products are in float32."""
-        return is_faster(plan)
+        return self._precision == Precision.FP32 and is_faster(plan)
 
     def _correlate(
         self,
