@@ -117,13 +117,5 @@ def check_number(device: int, count: int) -> None:
         raise DeviceError(f"there is no GPU {device}; this machine has {count}, counted from 0")
 
 
-def out_of_memory(needed: int, free: int) -> DeviceError:
-    """Both in bytes."""
-    return DeviceError(
-        f"out of memory on the GPU: {needed / 2**20:.1f} MiB needed, {free / 2**20:.1f} MiB free; "
-        "try a smaller --mini or smaller layers"
-    )
-
-
 def _dotted(arch: int) -> str:
     return f"{arch // 10}.{arch % 10}"

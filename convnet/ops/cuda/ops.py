@@ -7,6 +7,7 @@ import numpy as np
 from convnet.ops.base import Ops
 from convnet.ops.cuda.convolution_ops import CudaConvolutionOps
 from convnet.ops.cuda.costs_ops import CudaCostOps
+from convnet.ops.cuda.device_ops import CudaDeviceOps
 from convnet.ops.cuda.driver import Driver
 from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
 from convnet.ops.cuda.images_ops import CudaImageOps
@@ -14,7 +15,7 @@ from convnet.ops.cuda.launch import LANES, TEAMS, checked
 from convnet.ops.cuda.random_ops import CudaRandomOps
 from convnet.ops.cuda.rankings_ops import CudaRankingOps
 from convnet.ops.cuda.windows_ops import CudaWindowOps
-from convnet.ops.roles import Array, In, InOut, Out
+from convnet.ops.roles import In, InOut
 
 
 class CudaOps(
@@ -25,6 +26,7 @@ class CudaOps(
     CudaRandomOps,
     CudaCostOps,
     CudaRankingOps,
+    CudaDeviceOps,
     Ops,
 ):
     """Operations on the arrays of a device, real or emulated.
@@ -39,15 +41,6 @@ class CudaOps(
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)
         self.name = f"cuda ({driver.name})"
-
-    def empty(self, size: int) -> Array:
-        return self._driver.empty(size)
-
-    def upload(self, source: np.ndarray, target: Out) -> None:
-        self._driver.upload(source, target)
-
-    def download(self, source: In) -> np.ndarray:
-        return self._driver.download(source)
 
     def sgd(
         self,
@@ -68,8 +61,9 @@ class CudaOps(
             checked("increments", increments, size),
             checked("gradients", gradients, size),
             float(momentum),
-            float(rate / cases),
-            float(decay * rate),
+            self._on_device(float(rate) if isinstance(rate, int) else rate),
+            float(cases),
+            float(decay),
         )
 
     def bound_columns(

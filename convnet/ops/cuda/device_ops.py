@@ -1,0 +1,111 @@
+"""Memory, copies that overlap with kernels, and replays of what was called.
+
+A step needs numbers from the host: data, and values such as learning rates. They go one after the
+other into page-locked host memory, from there by one copy into staging memory on the device,
+beside whatever kernels are running, and by kernels to where they belong. So the host fills the
+one while the device works on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from convnet.ops.base import Ops
+from convnet.ops.cuda.driver import Driver, Event, Kernel
+from convnet.ops.cuda.launch import Launcher
+from convnet.ops.cuda.packing import packed
+from convnet.ops.roles import Array, In, Out, Outline
+from convnet.ops.spec.device import DeviceOps
+
+
+class CudaDeviceOps(Launcher, DeviceOps):
+    """This part of CudaOps."""
+
+    on_device = True
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__(driver)
+        self._staging: Array | None = None
+        self._pinned = np.empty(0, np.float32)
+        self._copied: Event | None = None  # `_pinned` to `_staging`
+        self._taken: Event | None = None  # from `_staging` to where it belongs
+
+    def empty(self, size: int) -> Array:
+        return self._driver.empty(size)
+
+    def upload(self, source: np.ndarray, target: Out) -> None:
+        self._driver.upload(source, target)
+
+    def download(self, source: In) -> np.ndarray:
+        return self._driver.download(source)
+
+    def feed(self, sources: Sequence[np.ndarray], targets: Sequence[Array]) -> None:
+        total = sum(target.size for target in targets)
+        if self._copied is not None:
+            self._driver.finish(self._copied)
+        if self._pinned.size < total:
+            self._pinned = self._driver.pinned(total)
+        start = 0
+        for source in sources:
+            part = self._pinned[start : start + source.size]
+            np.copyto(part.reshape(source.shape), source)
+            start += source.size
+        assert self._staging is not None
+        arriving = self._staging[:total]
+        self._copied = self._driver.start_upload(self._pinned[:total], arriving, self._taken)
+        self._driver.wait(self._copied)
+        start = 0
+        for target in targets:
+            size = target.size
+            part = arriving[start : start + size]
+            self._numbers("elementwise", "copy_cases", size, part, size, target, size, size)
+            start += size
+        self._taken = self._driver.record()
+
+    def packed(self, value: Any) -> np.ndarray | None:
+        return packed(value)
+
+    def scratch_size(self, run: Callable[[Ops], None]) -> int:
+        dry = type(self)(cast(Driver, DryDriver(self._driver.arch)))
+        assert isinstance(dry, Ops)
+        run(dry)
+        return 0 if dry._held is None else int(dry._held.size)
+
+    def lend(self, scratch: Array | None, staging: Array | None) -> None:
+        self._held = scratch
+        if staging is not self._staging:
+            self._staging = staging
+            self._taken = self._driver.record()  # kernels may still use what was there before
+
+    def capture(self, run: Callable[[], None]) -> Callable[[], None] | None:
+        return self._driver.capture(run)
+
+    def free_memory(self) -> int | None:
+        return self._driver.free_memory()
+
+
+class DryDriver:
+    """A device that does nothing, to see what operations ask of one."""
+
+    name = "dry"
+
+    def __init__(self, arch: int) -> None:
+        self.arch = arch
+
+    def empty(self, size: int) -> Outline:
+        return Outline(size)
+
+    def upload(self, source: np.ndarray, target: Array) -> None:
+        pass
+
+    def kernel(self, file: str, name: str, **constants: int | float) -> Kernel:
+        return _start_nothing
+
+
+def _start_nothing(
+    grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
+) -> None:
+    pass
