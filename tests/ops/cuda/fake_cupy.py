@@ -35,6 +35,9 @@ class FakeArray:
     def reshape(self, *shape) -> FakeArray:
         return FakeArray(self.cupy, self.values.reshape(*shape))
 
+    def __getitem__(self, part: slice) -> FakeArray:
+        return FakeArray(self.cupy, self.values[part])
+
     def set(self, values: np.ndarray) -> None:
         assert values.shape == self.shape
         assert values.dtype == np.float32
