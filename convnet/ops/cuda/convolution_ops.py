@@ -98,7 +98,7 @@ class Plan(NamedTuple):
         }
 
 
-def _clamps(neuron: Neuron) -> tuple[float, float] | None:
+def clamps(neuron: Neuron) -> tuple[float, float] | None:
     """The interval that a neuron clamps to, if that is all it does.
 
     Convolutions do so as they store their sums. Other neurons take a second pass.
@@ -188,7 +188,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         add: bool,
     ) -> None:
         g, N = plan.g, images.shape[-1]
-        bounds = _clamps(neuron)
+        bounds = clamps(neuron)
         pixels = g.out_pixels if plan.local else 1
         self._product(
             "fprop",
@@ -199,7 +199,7 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
             checked("images", images, *g.images_shape, N),
             checked("filters", filters, *plan.filters_shape),
             filters if biases is None else biases,  # kernels take no None
-            _bias_kind(g, biases),
+            bias_kind(g, biases),
             *(bounds or (-inf, inf)),
             checked("acts", acts, *g.acts_shape, N),
             add,
@@ -275,7 +275,7 @@ def _one_pixel(weights: Array) -> Plan:
     return Plan(Window(K, 1, 1, F, 1), local=False)
 
 
-def _bias_kind(g: Window, biases: Array | None) -> int:
+def bias_kind(g: Window, biases: Array | None) -> int:
     """0 without biases, 1 if there is one per filter, 2 if there is one per output."""
     if biases is None:
         return 0

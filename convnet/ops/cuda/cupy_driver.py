@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import Event, compiler_options, out_of_memory, source_file
+from convnet.ops.cuda.driver import Constant, Event, compiler_options, out_of_memory, source_file
 from convnet.ops.cuda.gpu import GpuDriver, GpuKernel, check_number
 
 INSTALL = "pip install 'cudaconvnet[cuda12]' or 'cudaconvnet[cuda13]', whichever nvidia-smi names"
@@ -119,7 +119,7 @@ class CupyDriver(GpuDriver):
         with self._kernels_stream:
             target.reshape(-1).set(source)
 
-    def _compile(self, file: str, constants: Mapping[str, int | float]) -> Any:
+    def _compile(self, file: str, constants: Mapping[str, Constant]) -> Any:
         source = source_file(self._sources, file)
         options = tuple(compiler_options(self._sources, constants))
         # CuPy keeps what it compiled by the text of the source, without the headers.

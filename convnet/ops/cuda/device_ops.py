@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from convnet.ops.base import Ops
-from convnet.ops.cuda.driver import Driver, Event, Kernel
+from convnet.ops.cuda.driver import Constant, Driver, Event, Kernel
 from convnet.ops.cuda.launch import Launcher
 from convnet.ops.cuda.packing import packed
 from convnet.ops.roles import Array, In, Out, Outline
@@ -101,7 +101,7 @@ class DryDriver:
     def upload(self, source: np.ndarray, target: Array) -> None:
         pass
 
-    def kernel(self, file: str, name: str, **constants: int | float) -> Kernel:
+    def kernel(self, file: str, name: str, **constants: Constant) -> Kernel:
         return _start_nothing
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convnet.errors import ShapeError
-from convnet.ops.cuda.driver import Driver
+from convnet.ops.cuda.driver import Constant, Driver
 from convnet.ops.cuda.packing import packed
 from convnet.ops.roles import Array, OnDevice
 
@@ -54,7 +54,7 @@ class Launcher:
         grid: tuple[int, ...],
         block: tuple[int, ...],
         *args: Any,
-        **constants: int,
+        **constants: Constant,
     ) -> None:
         """Starts a kernel of kernels/`file`.cu. Numbers become int32 and float32."""
         if 0 in grid:  # nothing to do, which CUDA refuses to start

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import Event, compiler_options, out_of_memory, source_file
+from convnet.ops.cuda.driver import Constant, Event, compiler_options, out_of_memory, source_file
 from convnet.ops.cuda.gpu import GpuDriver, GpuKernel, check_number
 from convnet.ops.cuda.nvrtc import compile_cubin
 
@@ -103,7 +103,7 @@ class PycudaDriver(GpuDriver):
     def _write(self, source: np.ndarray, target: Any) -> None:
         target.reshape(-1).set(source)
 
-    def _compile(self, file: str, constants: Mapping[str, int | float]) -> Any:
+    def _compile(self, file: str, constants: Mapping[str, Constant]) -> Any:
         options = compiler_options(self._sources, constants)
         cubin, _ = compile_cubin(source_file(self._sources, file), options, self.arch)
         try:

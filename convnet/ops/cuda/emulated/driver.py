@@ -10,7 +10,14 @@ from weakref import finalize
 import numpy as np
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import OPT_IN_SHARED, Event, definitions, out_of_memory, source_file
+from convnet.ops.cuda.driver import (
+    OPT_IN_SHARED,
+    Constant,
+    Event,
+    definitions,
+    out_of_memory,
+    source_file,
+)
 from convnet.ops.cuda.emulated.arrays import DeviceArray, new_array
 from convnet.ops.cuda.emulated.build import Mode, build
 from convnet.ops.cuda.emulated.launch import EmulatedKernel, Schedule
@@ -92,7 +99,7 @@ class EmulatedDriver:
         self._streams.finish_kernels()
         return source.data.copy()
 
-    def kernel(self, file: str, name: str, **constants: int | float) -> EmulatedKernel:
+    def kernel(self, file: str, name: str, **constants: Constant) -> EmulatedKernel:
         library_key = (file, *sorted(constants.items()))
         key = (name, *library_key)
         if key not in self._kernels:
