@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from convnet.errors import DeviceError
+from convnet.plan import Buffer
 from convnet.runner import Sizes, bytes_of
 
 
 def check(
-    sizes_for: Callable[[int], Sizes], batch_size: int, lasting: int, free: int | None
+    sizes_for: Callable[[int], Sizes], batch_size: int, lasting: Iterable[Buffer], free: int | None
 ) -> None:
     """Checks that passes fit into the memory.
 
     Args:
         sizes_for: what passes of minibatches of a number of images need.
-        lasting: bytes of weights and what belongs to them, which are there already.
+        lasting: weights and what belongs to them, which are there already.
         free: bytes that are left; None: nobody knows.
 
     Raises:
@@ -33,23 +34,28 @@ def check(
             too_many = middle
     advice = f"--mini {fits} fits" if fits else "not even one image fits: take smaller layers"
     raise DeviceError(
-        f"out of memory on the GPU: minibatches of {batch_size} images need {mib(needed)} besides "
-        f"{mib(lasting)} of weights; found {mib(free)} free; {advice}"
+        f"out of memory on the GPU: minibatches of {batch_size} images need {_mib(needed)} besides "
+        f"{_mib(_bytes_of(lasting))} of weights; found {_mib(free)} free; {advice}"
     )
 
 
-def summary(lasting: int, sizes: Sizes) -> str:
+def summary(lasting: Iterable[Buffer], sizes: Sizes) -> str:
     """One line: both pieces of memory that a net takes, and what is in them."""
     parts = ", ".join(
-        f"{name} {mib(bytes_of([size]))}"
+        f"{name} {_mib(bytes_of([size]))}"
         for name, size in zip(Sizes._fields, sizes, strict=True)
         if size
     )
+    first = _bytes_of(lasting)
     return (
-        f"# memory {mib(lasting + bytes_of(sizes))}: weights and what lasts with them "
-        f"{mib(lasting)}; {parts}"
+        f"# memory {_mib(first + bytes_of(sizes))}: weights and what lasts with them "
+        f"{_mib(first)}; {parts}"
     )
 
 
-def mib(size: int) -> str:
+def _bytes_of(buffers: Iterable[Buffer]) -> int:
+    return bytes_of(buffer.storage.size for buffer in buffers)
+
+
+def _mib(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"

@@ -25,7 +25,7 @@ from convnet.nonfinite import explain
 from convnet.ops.base import Ops
 from convnet.plan import Buffer, Clock
 from convnet.recording import Recording, carried_parameters, graph_parameters, record
-from convnet.runner import Runner, Sizes, bytes_of, in_one_piece
+from convnet.runner import Runner, Sizes, in_one_piece
 
 Matrices = Sequence[np.ndarray]
 Costs = dict[str, np.ndarray]
@@ -89,6 +89,8 @@ class Net:
         self.parameters = {p.name: p for p in graph_parameters(graph)}
         self._keep: set[str] = set()
         self.keep(*keep)
+        states = [state for layer in graph.values() for state in layer.states]
+        self._states = [state.value for state in states]
         self._sums = [p.gradient for p in carried_parameters(graph)]
         self._allocate(self._lasting())
         for parameter in self.parameters.values():
@@ -97,6 +99,9 @@ class Net:
             else:
                 values = parameter.initial(generator(seed, parameter.name))
             self.ops.upload(values, parameter.value.storage.array)
+        for state in states:
+            start = np.broadcast_to(np.asarray(state.start, np.float32), state.shape)
+            self.ops.upload(start, state.value.storage.array)
         self.data_layers = [x for x in graph.values() if isinstance(x, DataLayer)]
         self.costs = [x for x in graph.values() if isinstance(x, CostLayer)]
 
@@ -157,16 +162,17 @@ class Net:
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all weights and increments by name: "conv1.weights.0", ".. .inc" etc.
 
-        Also of gradients, ".. .grad", that go on to be summed in the next minibatch.
+        Also of the layers' states, and of gradients, ".. .grad", that go on to be summed in the
+        next minibatch.
         """
         return {b.storage.name: self.ops.download(b.storage.array) for b in self._lasting()}
 
     def _lasting(self) -> list[Buffer]:
         values = [b for p in self.parameters.values() for b in (p.value, p.increment)]
-        return values + self._sums
+        return values + self._states + self._sums
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Overwrites all weights and increments.
+        """Overwrites all weights, increments and states.
 
         Raises:
             ShapeError: names or shapes are not this net's; nothing is changed then.
@@ -216,18 +222,14 @@ class Net:
                 sizes = sizes.joined(self._runner.sizes_for(recording.program, batch_size, inputs))
             return sizes
 
-        memory.check(sizes_for, self.batch_size, self._lasting_bytes, self._runner.free_memory())
+        memory.check(sizes_for, self.batch_size, self._lasting(), self._runner.free_memory())
         self._runner.reserve(sizes_for(self.batch_size))
         self._recordings = recordings
         self._last = None  # its values may have gone with a smaller arena
 
     def memory_summary(self) -> str:
         """One line: the memory that has been taken so far, and what is in it."""
-        return memory.summary(self._lasting_bytes, self._runner.sizes)
-
-    @property
-    def _lasting_bytes(self) -> int:
-        return bytes_of(buffer.storage.size for buffer in self._lasting())
+        return memory.summary(self._lasting(), self._runner.sizes)
 
     def _record(self, mode: Mode, batch_size: int) -> Recording:
         return record(self.graph, mode, batch_size, self._keep, self.conserve_mem)

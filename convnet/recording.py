@@ -125,6 +125,9 @@ class _Tape:
         for layer in reversed(self.levels[level]):
             if layer.name in self.backward:
                 self._backward(layer, scope, run=part.first // self.counts[level])
+            if self.mode.update:
+                self.recorder.layer = layer.name
+                layer.update_states(self.ops, self.mode)
         if below:
             self._hand_down(scope, below)
 

@@ -34,7 +34,11 @@ __device__ inline void finish_copies() { emulated::finish_copies(); }
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 template <int SPAN>
 __device__ inline void start_copy(float* target, const float* source) {
-    for (int i = 0; i < SPAN; ++i) target[i] = source[i];
+    if constexpr (SPAN == QUAD) {
+        *reinterpret_cast<float4*>(target) = *reinterpret_cast<const float4*>(source);
+    } else {
+        *target = *source;
+    }
 }
 __device__ inline void finish_copies() {}
 #else
@@ -56,6 +60,11 @@ __device__ inline void copy_or_clear(float* target, const float* source) {
         for (int i = 0; i < SPAN; ++i) target[i] = 0;
     }
 }
+
+// Copies whose addresses a thread works out together; those of many narrow ones would not fit its
+// registers.
+template <int SPAN>
+constexpr int AT_ONCE = SPAN == 1 ? 8 : 32;
 
 // Reads or writes 1 or 4 numbers.
 template <int SPAN>
@@ -109,7 +118,7 @@ struct Lines {
     __device__ void load(Source source) {
         constexpr int LINE = SIDE / SPAN, LINES = THREADS / LINE;
         static_assert(THREADS % LINE == 0 && DEPTH % LINES == 0, "all threads copy equally much");
-#pragma unroll
+#pragma unroll AT_ONCE<SPAN>
         for (int i = 0; i < DEPTH; i += LINES) {
             const int k = threadIdx.x / LINE + i;
             copy_or_clear<SPAN>(&numbers[k][own_place()], source(k, own_place()));
@@ -139,7 +148,7 @@ struct Columns {
         constexpr int LINE = DEPTH / SPAN, LINES = THREADS / LINE;
         static_assert(THREADS % LINE == 0 && SIDE % LINES == 0, "all threads copy equally much");
         const int k = threadIdx.x % LINE * SPAN;
-#pragma unroll
+#pragma unroll AT_ONCE<SPAN>
         for (int i = 0; i < SIDE; i += LINES) {
             const int p = threadIdx.x / LINE + i;
             copy_or_clear<SPAN>(&numbers[p][k], source(k, p));

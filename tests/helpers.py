@@ -66,6 +66,9 @@ def between(layers: str) -> str:
     return DATA + BELOW + layers + CLASSIFIER
 
 
+# Of a type that the original lacks.
+NEW_LAYER = layer("b1", "batchnorm", "c3", neuron="relu")
+
 # All kinds of layers, several users of one output, one input twice, shared weights.
 EVERYTHING = between(
     layer("c1", "conv", "below,data", channels="4,2", filters=4, filterSize="3,5",
@@ -75,7 +78,8 @@ EVERYTHING = between(
     + layer("c2", "conv", "p1", channels=4, filters=4, filterSize=3, padding=1, initW=0.2)
     + layer("c3", "conv", "c2", channels=4, filters=4, filterSize=3, padding=1,
             weightSource="c2", neuron="tanh[1.5,0.5]")
-    + layer("n2", "rnorm", "c3", channels=4, size=2)
+    + NEW_LAYER
+    + layer("n2", "rnorm", "b1", channels=4, size=2)
     + layer("l1", "local", "n2,p1", channels=4, filters=3, filterSize=2, padding=1, initW=0.2,
             neuron="relu")
     + layer("a1", "pool", "l1", channels=3, sizeX=2, stride=1, pool="avg", start=-1)

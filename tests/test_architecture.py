@@ -25,14 +25,15 @@ MAY_IMPORT = {
     "config": "errors neurons",
     "ops": "errors geometry neurons resampling resources",
     "plan": "neurons ops",
-    "program": "neurons ops plan",
+    "fusion": "neurons plan",
+    "program": "fusion ops plan",
     "layer_types": "config errors geometry neurons ops plan resampling",
     "replicas": "errors layer_types",
     "graph": "config errors geometry layer_types replicas",
     "shapes": "config errors geometry graph",
     "recording": "errors graph layer_types plan program replicas",
     "runner": "ops plan program",
-    "memory": "errors runner",
+    "memory": "errors plan runner",
     "nonfinite": "graph layer_types ops plan recording runner",
     "net": "errors graph layer_types memory nonfinite ops plan recording runner",
     "options": "errors version",
@@ -45,13 +46,14 @@ MAY_IMPORT = {
     "__init__": "api errors net plan version",
     "convert": "api checkpoint errors legacy",
     "transform": "config errors graph layer_types",
+    "inspection": "api errors graph layer_types net ops plan resources runner",
     "report": "errors geometry graph layer_types options data_providers",
     "profile": "layer_types net ops plan",
     "train": "api checkpoint config errors graph layer_types net nonfinite options plan report "
     "resources transform data_providers",
     "show": "api checkpoint errors layer_types net options report train",
-    "cli": "api convert errors graph layer_types net ops options profile report show train "
-    "data_providers",
+    "cli": "api convert errors graph inspection layer_types net ops options profile report show "
+    "train data_providers",
     "__main__": "cli",
 }
 

@@ -48,12 +48,12 @@ def sizes_for(images: int) -> Sizes:
 )
 def test_the_largest_minibatch_that_fits(free: int, advice: str) -> None:
     with pytest.raises(DeviceError, match=f"{advice}$"):
-        memory.check(sizes_for, 100, 0, free)
+        memory.check(sizes_for, 100, [], free)
 
 
 def test_enough_memory() -> None:
-    memory.check(sizes_for, 100, 0, 256 * 111)
-    memory.check(sizes_for, 100, 0, None)
+    memory.check(sizes_for, 100, [], 256 * 111)
+    memory.check(sizes_for, 100, [], None)
 
 
 def test_a_net_that_does_not_fit() -> None:

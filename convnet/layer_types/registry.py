@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convnet.layer_types.base import Layer
+from convnet.layer_types.batchnorm import BatchnormLayer
 from convnet.layer_types.colors import Rgb2LabLayer, Rgb2YuvLayer
 from convnet.layer_types.conv import CccpLayer, ConvLayer, LocalLayer
 from convnet.layer_types.cost import LogregCost, SoftmaxLayer, Sum2Cost
@@ -56,6 +57,7 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         RnormLayer,
         CnormLayer,
         CmrnormLayer,
+        BatchnormLayer,
         NailbedLayer,
         BlurLayer,
         ResizeLayer,

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from convnet.ops.roles import Array, In, InOut, Out, RandomKey
+from convnet.ops.spec.batchnorm import BatchnormOps
 from convnet.ops.spec.convolution import ConvolutionOps
 from convnet.ops.spec.costs import CostOps
 from convnet.ops.spec.device import DeviceOps
@@ -37,7 +38,16 @@ from convnet.ops.spec.windows import WindowOps
 __all__ = ["IN_PLACE", "Array", "In", "InOut", "Ops", "Out", "RandomKey"]
 
 
-class Ops(ConvolutionOps, WindowOps, ImageOps, ElementwiseOps, RandomOps, CostOps, DeviceOps):
+class Ops(
+    ConvolutionOps,
+    WindowOps,
+    BatchnormOps,
+    ImageOps,
+    ElementwiseOps,
+    RandomOps,
+    CostOps,
+    DeviceOps,
+):
     """One backend. `dtype` is the type of all its arrays.
 
     The families of operations are in convnet/ops/spec/, memory too; learning is here.
@@ -85,4 +95,6 @@ IN_PLACE = {
     "lab_curve_fprop": ("inputs", "acts"),
     "lab_curve_bprop": ("acts_grad", "inputs_grad"),
     "softmax_fprop": ("inputs", "acts"),
+    "batchnorm_fprop": ("images", "acts"),
+    "batchnorm_dgrad": ("acts_grad", "images_grad"),
 }

@@ -30,7 +30,7 @@ def test_an_unknown_net_is_named() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.bench", "--net=resnet"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 2
-    assert "no net 'resnet'; there are quick, 11pct, alexnet, vgg11" in run.stderr
+    assert "no net 'resnet'; there are quick, 11pct, alexnet, vgg11, resnet50" in run.stderr
 
 
 def test_ratios(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,8 @@ LAYERS = {
     "rnorm": layer("top", "rnorm", "below", channels=4, size=3),
     "cnorm": layer("top", "cnorm", "below", channels=4, size=3),
     "cmrnorm": layer("top", "cmrnorm", "below", channels=4, size=3),
+    "batchnorm": layer("mid", "neuron", "below", neuron="softrelu")
+    + layer("top", "batchnorm", "mid"),
     "nailbed": layer("top", "nailbed", "below", channels=4, stride=2),
     "blur": layer("top", "blur", "below", channels=4, filterSize=3, stdev=1),
     "resize": layer("top", "resize", "below", channels=4, scale=1.3),

@@ -9,6 +9,7 @@ import numpy as np
 from convnet.ops.base import Ops
 from convnet.ops.cpu import elementwise
 from convnet.ops.cpu.arrays import checked
+from convnet.ops.cpu.batchnorm_ops import CpuBatchnormOps
 from convnet.ops.cpu.convolution_ops import CpuConvolutionOps
 from convnet.ops.cpu.costs_ops import CpuCostOps
 from convnet.ops.cpu.elementwise_ops import CpuElementwiseOps
@@ -24,6 +25,7 @@ _f32: Any = np.float32
 class CpuOps(
     CpuConvolutionOps,
     CpuWindowOps,
+    CpuBatchnormOps,
     CpuImageOps,
     CpuElementwiseOps,
     CpuRandomOps,

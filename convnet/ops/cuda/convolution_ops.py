@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, prod
 from typing import Literal, NamedTuple
 
 from convnet.geometry import Window
@@ -266,7 +266,8 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         grid: tuple[int, int, int],
         *args: Array | float,
     ) -> None:
-        self._launch("convolution", name, grid, (tile.threads,), *args, **plan.constants(N))
+        blocks = (prod(grid),)  # in one dimension, as the others end at 65535
+        self._launch("convolution", name, blocks, (tile.threads,), *args, **plan.constants(N))
 
 
 def _one_pixel(weights: Array) -> Plan:

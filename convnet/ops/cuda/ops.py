@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convnet.ops.base import Ops
+from convnet.ops.cuda.batchnorm_ops import CudaBatchnormOps
 from convnet.ops.cuda.costs_ops import CudaCostOps
 from convnet.ops.cuda.device_ops import CudaDeviceOps
 from convnet.ops.cuda.driver import Driver
@@ -21,6 +22,7 @@ from convnet.ops.roles import In, InOut
 class CudaOps(
     CudaWinogradOps,
     CudaWindowOps,
+    CudaBatchnormOps,
     CudaImageOps,
     CudaElementwiseOps,
     CudaRandomOps,
@@ -74,7 +76,7 @@ class CudaOps(
         self._launch(
             "sgd",
             "bound_columns",
-            (-(-F // LANES), modules),
+            (-(-F // LANES) * modules,),
             (LANES, TEAMS),
             checked("weights", weights, modules, rows, F),
             float(low),

@@ -19,7 +19,7 @@ from convnet.ops.cuda.convolution_ops import (
     bias_kind,
     clamps,
 )
-from convnet.ops.cuda.driver import Constant
+from convnet.ops.cuda.driver import MAX_GRID, Constant
 from convnet.ops.cuda.launch import BLOCK, checked
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.winograd import POINTS, SIDE, SIZES, matrices
@@ -115,6 +115,8 @@ def is_faster(plan: PointPlan) -> bool:
     """
     g = plan.g
     if g.stride != 1 or g.filter_size not in SIZES or g.group_filters % QUAD or not plan.line:
+        return False
+    if max(g.channels, g.filters, POINTS * g.groups) > min(MAX_GRID):  # in its launches
         return False
     _, height, width = plan.target_shape
     pairs = g.group_channels * g.group_filters

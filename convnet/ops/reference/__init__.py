@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from convnet.ops.base import Ops
+from convnet.ops.reference.batchnorm import ReferenceBatchnormOps
 from convnet.ops.reference.convolution import ReferenceConvolutionOps
 from convnet.ops.reference.costs import ReferenceCostOps
 from convnet.ops.reference.elementwise import ReferenceElementwiseOps
@@ -22,6 +23,7 @@ from convnet.ops.roles import Array, In, InOut, Out
 class ReferenceOps(
     ReferenceConvolutionOps,
     ReferenceWindowOps,
+    ReferenceBatchnormOps,
     ReferenceImageOps,
     ReferenceElementwiseOps,
     ReferenceRandomOps,
