@@ -2,13 +2,15 @@
 
 #include "columns.cuh"
 
-// `rate` is per case, `decay` already times the rate. Flat arrays. Launch `numbers`.
+// `rate` is one number, which changes from step to step. Flat arrays. Launch `numbers`.
 extern "C" __global__ void sgd(float* weights, float* increments, const float* gradients,
-                               float momentum, float rate, float decay, int size) {
+                               float momentum, const float* rate, float cases, float decay,
+                               int size) {
     const int i = this_number();
     if (i >= size) return;
     const float w = weights[i];
-    const float increment = momentum * increments[i] - rate * gradients[i] - decay * w;
+    const float increment =
+        momentum * increments[i] - *rate / cases * gradients[i] - decay * *rate * w;
     increments[i] = increment;
     weights[i] = w + increment;
 }

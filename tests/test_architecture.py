@@ -34,7 +34,9 @@ MAY_IMPORT = {
     "shapes": "config errors geometry graph",
     "recording": "errors graph layer_types plan program replicas",
     "runner": "ops plan program",
-    "net": "errors graph layer_types ops plan recording runner",
+    "memory": "errors plan runner",
+    "nonfinite": "graph layer_types ops plan recording runner",
+    "net": "errors graph layer_types memory nonfinite ops plan recording runner",
     "options": "errors precision version",
     "state": "config",
     # Of the original's checkpoints.
@@ -49,8 +51,8 @@ MAY_IMPORT = {
     "inspection": "api errors graph layer_types net ops plan resources runner",
     "report": "errors geometry graph layer_types options data_providers",
     "profile": "layer_types net ops plan",
-    "train": "api checkpoint config errors graph layer_types net options plan report resources "
-    "transform data_providers",
+    "train": "api checkpoint config errors graph layer_types net nonfinite options plan report "
+    "resources transform data_providers",
     "show": "api checkpoint errors layer_types net options report train",
     "cli": "api convert errors graph inspection layer_types net ops options profile report show "
     "train data_providers",

@@ -98,6 +98,16 @@ def test_a_run_repeats_bit_for_bit(make_ops: Callable[[], Ops]) -> None:
         np.testing.assert_array_equal(values, two.state()[name])
 
 
+def test_replayed_steps_have_the_same_bits() -> None:
+    """On the device, as if its calls were made one by one."""
+    ops = emulated_ops()
+    ops.capture = lambda run: None
+    (replayed, costs), (called, again) = train(emulated_ops()), train(ops)
+    assert costs == again
+    for name, values in called.state().items():
+        np.testing.assert_array_equal(replayed.state()[name], values)
+
+
 def test_backends_drop_the_same() -> None:
     masks = []
     for ops in (ReferenceOps(np.float64), CpuOps(), emulated_ops()):

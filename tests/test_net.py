@@ -10,7 +10,8 @@ import pytest
 
 from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.layer_types.base import CHECK, TEST, TRAIN, Mode
-from convnet.net import REMEDY, Net
+from convnet.net import Net
+from convnet.nonfinite import REMEDY
 from convnet.ops.base import Ops
 from convnet.ops.cpu import CpuOps
 from convnet.ops.reference import ReferenceOps

@@ -185,7 +185,7 @@ def test_random_programs(seed: int) -> None:
     assert_memory_is_safe(program)
 
     runner = Runner(ReferenceOps(np.float64))
-    runner.reserve(program)
+    runner.reserve(runner.sizes_for(program, program.batch_size))
     for cases in {batch_size, 1}:
         data = {b.storage: rng.standard_normal((b.storage.size, cases)) for b in inputs}
         for buffer in inputs:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from convnet.api import infer_shapes, read_graph
 from convnet.graph import Graph
 from convnet.layer_types.base import TRAIN, Mode
 from convnet.net import Net
+from convnet.ops.cuda.device_ops import DryDriver
 from convnet.ops.cuda.driver import Kernel, source_file
 from convnet.ops.cuda.launch import BLOCK
 from convnet.ops.cuda.ops import CudaOps
@@ -62,24 +62,15 @@ class Instance:
         return self.threads.get(kernel, BLOCK)
 
 
-class NotingDriver:
-    """Notes which kernels it is asked for. Its arrays have a shape and no memory."""
+class NotingDriver(DryDriver):
+    """Notes which kernels it is asked for."""
 
     name = "noting"
 
     def __init__(self, arch: int = 80) -> None:
-        self.arch = arch
+        super().__init__(arch)
         self.user = ""  # named in what is noted
         self.noted: dict[tuple[object, ...], Instance] = {}
-
-    def empty(self, size: int, dtype: DTypeLike = np.float32) -> np.ndarray:
-        return np.broadcast_to(np.zeros((), dtype), (size,))
-
-    def upload(self, source: np.ndarray, target: np.ndarray) -> None:
-        """There is nothing to write to."""
-
-    def download(self, source: np.ndarray) -> np.ndarray:
-        return source.copy()
 
     def kernel(self, file: str, name: str, **constants: Any) -> Kernel:
         key = (file, *sorted(constants.items()))
@@ -92,9 +83,6 @@ class NotingDriver:
             instance.threads[name] = max(prod(block), instance.threads.get(name, 0))
 
         return launch
-
-    def synchronize(self) -> None:
-        """Nothing is ever under way."""
 
 
 def note_step(
@@ -115,7 +103,6 @@ def note_step(
     net = Net(graph, ops, batch_size=mini, initial=no_values)
     program = net.recording(mode).program
     runner = Runner(ops)
-    runner.reserve(program)
     for call in program.calls:
         driver.user = f"{name} {call.layer}".lstrip()
         runner.run(replace(program, calls=[call]), mini, Clock())

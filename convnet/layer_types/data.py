@@ -11,11 +11,11 @@ from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
 from convnet.layer_types.base import Layer, Mode
-from convnet.ops.base import Array, Ops
-from convnet.ops.spec.images import ByteImages
+from convnet.ops.base import Ops
+from convnet.ops.spec.images import ByteImages, Source
 from convnet.plan import Buffer
 
-Matrices = Sequence[np.ndarray | ByteImages]
+Matrices = Sequence[Source]
 
 
 class DataLayer(Layer):
@@ -56,10 +56,8 @@ class DataLayer(Layer):
         """The rows of a batch that this layer puts out."""
         return np.asarray(matrices[self.index])[self.rows]
 
-    def upload(self, ops: Ops, matrices: Matrices, target: Array) -> None:
-        """Copies them to where the net runs; images that are bytes become numbers there."""
+    def source(self, matrices: Matrices) -> Source:
+        """The same to be uploaded: images that are bytes become numbers where the net runs."""
         matrix = matrices[self.index]
-        if isinstance(matrix, ByteImages) and self.shape.size == self.matrix_rows:
-            ops.upload_images(matrix, target)
-        else:
-            ops.upload(self.read(matrices), target)
+        whole = isinstance(matrix, ByteImages) and self.shape.size == self.matrix_rows
+        return matrix if whole else self.read(matrices)

@@ -29,7 +29,8 @@ from convnet.checkpoint import (
 )
 from convnet.config.reader import Source, read_sections
 from convnet.errors import CheckpointError, NonFiniteError, OptionError, Problems
-from convnet.net import REMEDY, Net
+from convnet.net import Net
+from convnet.nonfinite import REMEDY
 from convnet.options import FIELDS, Options, merge, option_name, require
 from convnet.transform import transform
 from data_providers import registry

@@ -6,7 +6,7 @@ convnet.ops.cuda.cupy_driver, pycuda_driver and emulated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, prod
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,9 @@ LOWEST_ARCH = 75
 OPT_IN_SHARED = {75: 64, 80: 163, 86: 99, 87: 163, 89: 99, 90: 227, 100: 227, 103: 227, 120: 99}
 
 
+Event = Any  # a moment in the work of a device
+
+
 class Kernel(Protocol):
     """A compiled `extern "C" __global__ void` function."""
 
@@ -53,8 +56,12 @@ class Kernel(Protocol):
 class Driver(Protocol):
     """One device.
 
-    Device arrays are C-contiguous and opaque; they have size, shape, dtype, reshape(...), and
-    slices a[start:stop] of one-dimensional arrays, all of them views.
+    It has two streams of work, which run beside each other: kernels, and copies of `start_upload`.
+    In each, one thing is done after the other. `upload` and `download` belong to the kernels; the
+    host waits until they are done.
+
+    Device arrays are C-contiguous and opaque; they have size, shape, dtype, reshape(...),
+    view(dtype), and slices a[start:stop] of one-dimensional arrays, all of them views.
 
     Attributes:
         name: "cupy", "pycuda" or "emulated".
@@ -88,6 +95,47 @@ class Driver(Protocol):
 
     def synchronize(self) -> None:
         """Waits until everything started before is done."""
+
+    def free_memory(self) -> int:
+        """Bytes that `empty` can still give."""
+
+    def pinned(self, size: int) -> np.ndarray:
+        """Page-locked float32 memory of the host (size,), from which copies need no help of it.
+
+        Raises:
+            DeviceError: not enough memory.
+        """
+
+    def start_upload(self, source: np.ndarray, target: Array, after: Event | None) -> Event:
+        """Begins to copy pinned memory to a device array of the same size.
+
+        Args:
+            source: not to be written to before the event that is returned.
+            after: a moment in the stream of kernels that the copy waits for.
+
+        Returns:
+            The end of the copy. Kernels that read `target` must `wait` for it.
+        """
+
+    def wait(self, event: Event) -> None:
+        """Kernels started from now on wait for the event."""
+
+    def record(self) -> Event:
+        """The moment when all kernels that were started before are done."""
+
+    def finish(self, event: Event) -> None:
+        """The host waits for the event.
+
+        Raises:
+            DeviceError: a kernel before it failed.
+        """
+
+    def capture(self, run: Callable[[], None]) -> Callable[[], None] | None:
+        """What starts, at once, all kernels that `run` would start; `run` starts none now.
+
+        `run` may do nothing else with the device, and all its kernels must have been compiled.
+        None if this device, or what it is driven through, has no graphs.
+        """
 
 
 def definitions(constants: Mapping[str, Constant]) -> list[str]:
@@ -169,3 +217,11 @@ def check_launch(
             f"kernel '{kernel}': a block has at most {most_shared} bytes of shared memory on this "
             f"device; found {shared}"
         )
+
+
+def out_of_memory(needed: int, free: int) -> DeviceError:
+    """Both in bytes."""
+    return DeviceError(
+        f"out of memory on the GPU: {needed / 2**20:.1f} MiB needed, {free / 2**20:.1f} MiB free; "
+        "try a smaller --mini or smaller layers"
+    )

@@ -122,11 +122,3 @@ def check_number(device: int, count: int) -> None:
     """Raises: DeviceError if there is no such device."""
     if not 0 <= device < count:
         raise DeviceError(f"there is no GPU {device}; this machine has {count}, counted from 0")
-
-
-def out_of_memory(needed: int, free: int) -> DeviceError:
-    """Both in bytes."""
-    return DeviceError(
-        f"out of memory on the GPU: {needed / 2**20:.1f} MiB needed, {free / 2**20:.1f} MiB free; "
-        "try a smaller --mini or smaller layers"
-    )

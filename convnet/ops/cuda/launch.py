@@ -12,7 +12,8 @@ import numpy as np
 
 from convnet.errors import ShapeError
 from convnet.ops.cuda.driver import Constant, Driver
-from convnet.ops.roles import Array
+from convnet.ops.cuda.packing import packed
+from convnet.ops.roles import Array, OnDevice
 
 MAX_SIZE = 2**31  # kernels count in 32 bits
 REMEDY = "take smaller minibatches"
@@ -44,6 +45,7 @@ class Launcher:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._held: Array | None = None
+        self._constants: dict[bytes, Array] = {}
 
     def _launch(
         self,
@@ -85,10 +87,23 @@ class Launcher:
             self._held = self._driver.empty(size)
         return self._held[:size]
 
+    def _on_device(self, value: Any) -> Array:
+        """The numbers of an argument that changes from step to step, see packing.py."""
+        if isinstance(value, OnDevice):
+            return value.numbers
+        numbers = packed(value)
+        assert numbers is not None
+        return self._uploaded(numbers)
+
+    def _constant(self, values: np.ndarray) -> Array:
+        """Numbers that stay the same, on the device, flat; uploaded once and kept."""
+        key = values.tobytes()
+        if key not in self._constants:
+            self._constants[key] = self._uploaded(values)
+        return self._constants[key]
+
     def _uploaded(self, values: np.ndarray) -> Array:
         """A copy on the device, flat, of the same dtype."""
-        if values.size >= MAX_SIZE:
-            raise ShapeError(f"{values.size} numbers are too many for a kernel: {REMEDY}")
         array = self._driver.empty(values.size, values.dtype)
         self._driver.upload(values.reshape(-1), array)
         return array

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from convnet.ops.base import Ops
 from convnet.ops.cuda.batchnorm_ops import CudaBatchnormOps
 from convnet.ops.cuda.costs_ops import CudaCostOps
+from convnet.ops.cuda.device_ops import CudaDeviceOps, DryDriver
 from convnet.ops.cuda.driver import Driver
 from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
-from convnet.ops.cuda.images_ops import CudaImageOps
 from convnet.ops.cuda.launch import LANES, TEAMS, checked
 from convnet.ops.cuda.random_ops import CudaRandomOps
 from convnet.ops.cuda.rankings_ops import CudaRankingOps
 from convnet.ops.cuda.windows_ops import CudaWindowOps
 from convnet.ops.cuda.winograd_ops import CudaWinogradOps
-from convnet.ops.roles import Array, In, InOut, Out
+from convnet.ops.roles import In, InOut
 from convnet.precision import Precision
 
 
@@ -23,11 +25,11 @@ class CudaOps(
     CudaWinogradOps,
     CudaWindowOps,
     CudaBatchnormOps,
-    CudaImageOps,
     CudaElementwiseOps,
     CudaRandomOps,
     CudaCostOps,
     CudaRankingOps,
+    CudaDeviceOps,
     Ops,
 ):
     """Operations on the arrays of a device, real or emulated.
@@ -50,14 +52,10 @@ class CudaOps(
         super().__init__(driver, precision)
         self.name = f"cuda ({driver.name})"
 
-    def empty(self, size: int) -> Array:
-        return self._driver.empty(size)
-
-    def upload(self, source: np.ndarray, target: Out) -> None:
-        self._driver.upload(source, target)
-
-    def download(self, source: In) -> np.ndarray:
-        return self._driver.download(source)
+    def scratch_size(self, run: Callable[[Ops], None]) -> int:
+        dry = CudaOps(DryDriver(self._driver.arch), self._precision)
+        run(dry)
+        return 0 if dry._held is None else int(dry._held.size)
 
     def sgd(
         self,
@@ -78,8 +76,9 @@ class CudaOps(
             checked("increments", increments, size),
             checked("gradients", gradients, size),
             float(momentum),
-            float(rate / cases),
-            float(decay * rate),
+            self._on_device(float(rate) if isinstance(rate, int) else rate),
+            float(cases),
+            float(decay),
         )
 
     def bound_columns(

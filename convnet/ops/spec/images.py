@@ -51,6 +51,10 @@ class ByteImages(Protocol):
     def __array__(self) -> np.ndarray: ...
 
 
+# What an array is filled with: numbers of its size, or images that become such.
+Source = np.ndarray | ByteImages
+
+
 class ImageOps(ABC):
     """This part of Ops."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from convnet.errors import DeviceError
 
@@ -46,6 +47,9 @@ class DeviceArray:
 
     def reshape(self, *shape: Any) -> DeviceArray:
         return DeviceArray(self.data.reshape(*shape), self.memory)
+
+    def view(self, dtype: DTypeLike) -> DeviceArray:
+        return DeviceArray(self.data.view(dtype), self.memory)
 
     def __getitem__(self, part: slice) -> DeviceArray:
         if self.data.ndim != 1 or not isinstance(part, slice) or part.step not in (None, 1):

@@ -17,6 +17,7 @@ import numpy as np
 from convnet.errors import DeviceError
 from convnet.ops.cuda.driver import OPT_IN_SHARED, SHARED, check_launch
 from convnet.ops.cuda.emulated.arrays import DeviceArray, address_of
+from convnet.ops.cuda.emulated.streams import Start, Streams
 
 HERE = Path(__file__).parent
 MAX_FINDINGS = 16
@@ -94,8 +95,11 @@ class Schedule:
 class EmulatedKernel:
     """One kernel of a library made by `build`."""
 
-    def __init__(self, library: Path, name: str, schedule: Schedule, arch: int) -> None:
+    def __init__(
+        self, library: Path, name: str, schedule: Schedule, arch: int, streams: Streams
+    ) -> None:
         self._library = library
+        self._streams = streams
         self._name = name
         self._schedule = schedule
         self._arch = arch
@@ -123,7 +127,6 @@ class EmulatedKernel:
         cells, arrays = self._convert(args)
         launch = _Launch(
             call=self._call,
-            arguments=address_of(cells),
             parameters=len(cells),
             grid=_Index(*grid, *(1,) * (3 - len(grid))),
             block=_Index(*block, *(1,) * (3 - len(block))),
@@ -136,10 +139,22 @@ class EmulatedKernel:
             statics=self._statics,
             image=self._image,
         )
-        self._run(ctypes.byref(launch))
-        if launch.findings:
-            found = [self._describe(f, launch, args) for f in launch.finding[: launch.findings]]
-            raise DeviceError("\n".join(found))
+
+        places = [
+            (i, arg.size, arg.dtype.itemsize)
+            for i, arg in enumerate(args)
+            if isinstance(arg, DeviceArray)
+        ]
+
+        def run() -> None:
+            launch.arguments = address_of(cells)  # which lives as long as this function
+            launch.findings = 0
+            self._run(ctypes.byref(launch))
+            if launch.findings:
+                found = launch.finding[: launch.findings]
+                raise DeviceError("\n".join(self._describe(f, launch, places) for f in found))
+
+        self._streams.start(Start(self._name, run, arrays))
 
     def _check_sizes(self, grid: tuple[int, ...], block: tuple[int, ...], shared: int) -> None:
         if self._static_shared > SHARED:
@@ -209,8 +224,14 @@ class EmulatedKernel:
                 return f"shared array {name.rpartition('::')[2]}, byte {offset - start}"
         return "shared memory beyond all arrays"
 
-    def _describe(self, finding: _Finding, launch: _Launch, args: Sequence[Any]) -> str:
-        """A finding as one line."""
+    def _describe(
+        self, finding: _Finding, launch: _Launch, arrays: Sequence[tuple[int, int, int]]
+    ) -> str:
+        """A finding as one line.
+
+        Args:
+            arrays: which of the arguments they are, their sizes, and bytes of a number.
+        """
         place = self._place(finding.block, finding.thread, finding.code, launch)
         text = f"kernel '{self._name}', {place}: {finding.what.decode()}"
         if finding.array == _DYNAMIC:
@@ -218,9 +239,8 @@ class EmulatedKernel:
         elif finding.array == _STATIC:
             text += f" {self._shared_byte(finding.offset)}"
         elif finding.array >= 0:
-            positions = [i for i, arg in enumerate(args) if isinstance(arg, DeviceArray)]
-            position = positions[finding.array]
-            size, number = args[position].size, finding.offset / args[position].dtype.itemsize
+            position, size, width = arrays[finding.array]
+            number = finding.offset / width
             text += f" argument {position} (an array of {size}), number {number:g}"
         if (finding.other_block, finding.other_thread) != (finding.block, finding.thread):
             other = self._place(
