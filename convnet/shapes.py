@@ -24,7 +24,10 @@ MAX_COMBINATIONS = 1000  # of different sides of several matrices
 LABELS = {"cost.logreg": 0, "cost.hingeloss": 0, "cost.gsinlabel": 0, "cost.locrank": 3}
 """Costs that take data with one number per image, and as which of their inputs."""
 
-SAME_SHAPE = ("neuron", "dropout", "dropout2", "eltsum", "eltmax")
+SAME_SHAPE = (
+    *("neuron", "prelu", "dropout", "dropout2", "eltsum", "eltmax"),
+    *("batchnorm", "l2norm", "stopgrad"),
+)
 """Types whose output has the shape of their inputs."""
 
 UNKNOWN = 0  # channels of a picture where no layer tells

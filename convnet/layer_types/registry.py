@@ -18,6 +18,7 @@ from convnet.layer_types.elementwise import (
     EltsumLayer,
     NeuronLayer,
     PassLayer,
+    StopgradLayer,
     UnionLayer,
 )
 from convnet.layer_types.fc_variants import (
@@ -35,8 +36,10 @@ from convnet.layer_types.images import (
     ResizeLayer,
     RscaleLayer,
 )
+from convnet.layer_types.metric import CosfcLayer, L2normLayer
 from convnet.layer_types.norm import CmrnormLayer, CnormLayer, RnormLayer
 from convnet.layer_types.pool import CmpoolLayer, PoolLayer
+from convnet.layer_types.prelu import PreluLayer
 from convnet.layer_types.weights import FcLayer
 
 LAYER_TYPES: dict[str, type[Layer]] = {
@@ -52,12 +55,14 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         FcdropLayer,
         FcdropcLayer,
         FcdropcfLayer,
+        CosfcLayer,
         PoolLayer,
         CmpoolLayer,
         RnormLayer,
         CnormLayer,
         CmrnormLayer,
         BatchnormLayer,
+        L2normLayer,
         NailbedLayer,
         BlurLayer,
         ResizeLayer,
@@ -67,11 +72,13 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         Rgb2YuvLayer,
         Rgb2LabLayer,
         NeuronLayer,
+        PreluLayer,
         EltsumLayer,
         EltmaxLayer,
         ConcatLayer,
         PassLayer,
         UnionLayer,
+        StopgradLayer,
         DropoutLayer,
         Dropout2Layer,
         SoftmaxLayer,

@@ -31,13 +31,23 @@ from convnet.ops.spec.convolution import ConvolutionOps
 from convnet.ops.spec.costs import CostOps
 from convnet.ops.spec.elementwise import ElementwiseOps
 from convnet.ops.spec.images import ImageOps
+from convnet.ops.spec.metric import MetricOps
 from convnet.ops.spec.random import RandomOps
 from convnet.ops.spec.windows import WindowOps
 
 __all__ = ["IN_PLACE", "Array", "In", "InOut", "Ops", "Out", "RandomKey"]
 
 
-class Ops(ConvolutionOps, WindowOps, BatchnormOps, ImageOps, ElementwiseOps, RandomOps, CostOps):
+class Ops(
+    ConvolutionOps,
+    WindowOps,
+    BatchnormOps,
+    ImageOps,
+    ElementwiseOps,
+    RandomOps,
+    CostOps,
+    MetricOps,
+):
     """One backend. `dtype` is the type of all its arrays.
 
     The families of operations are in convnet/ops/spec/; memory and learning are here.
@@ -99,4 +109,7 @@ IN_PLACE = {
     "softmax_fprop": ("inputs", "acts"),
     "batchnorm_fprop": ("images", "acts"),
     "batchnorm_dgrad": ("acts_grad", "images_grad"),
+    "prelu_fprop": ("images", "acts"),
+    "prelu_dgrad": ("acts_grad", "images_grad"),
+    "prelu_terms": ("acts_grad", "terms"),
 }

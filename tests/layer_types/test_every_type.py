@@ -62,6 +62,10 @@ LAYERS = {
     "cmrnorm": layer("top", "cmrnorm", "below", channels=4, size=3),
     "batchnorm": layer("mid", "neuron", "below", neuron="softrelu")
     + layer("top", "batchnorm", "mid"),
+    "l2norm": layer("top", "l2norm", "below"),
+    "cosfc": layer("top", "cosfc", "below", **FC),
+    "prelu": layer("top", "prelu", "below"),
+    "stopgrad": layer("stop", "stopgrad", "data") + layer("top", "concat", "below,stop"),
     "nailbed": layer("top", "nailbed", "below", channels=4, stride=2),
     "blur": layer("top", "blur", "below", channels=4, filterSize=3, stdev=1),
     "resize": layer("top", "resize", "below", channels=4, scale=1.3),

@@ -11,6 +11,7 @@ from convnet.ops.cuda.driver import Driver
 from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
 from convnet.ops.cuda.images_ops import CudaImageOps
 from convnet.ops.cuda.launch import LANES, TEAMS, checked
+from convnet.ops.cuda.metric_ops import CudaMetricOps
 from convnet.ops.cuda.random_ops import CudaRandomOps
 from convnet.ops.cuda.rankings_ops import CudaRankingOps
 from convnet.ops.cuda.windows_ops import CudaWindowOps
@@ -27,6 +28,7 @@ class CudaOps(
     CudaRandomOps,
     CudaCostOps,
     CudaRankingOps,
+    CudaMetricOps,
     Ops,
 ):
     """Operations on the arrays of a device, real or emulated.

@@ -1,0 +1,32 @@
+"""Metric learning: checks arrays, calls the CPU kernels."""
+
+from __future__ import annotations
+
+from convnet.ops.cpu import metric
+from convnet.ops.cpu.arrays import checked
+from convnet.ops.roles import Array, In, Out
+from convnet.ops.spec.metric import MetricOps
+
+
+class CpuMetricOps(MetricOps):
+    """This part of CpuOps."""
+
+    def l2norm_fprop(self, inputs: In, eps: float, acts: Out) -> None:
+        shape = _rows(inputs)
+        metric.l2norm_fprop(checked("inputs", inputs, *shape), eps, checked("acts", acts, *shape))
+
+    def l2norm_bprop(
+        self, inputs: In, acts_grad: In, eps: float, inputs_grad: Out, add: bool = False
+    ) -> None:
+        shape = _rows(inputs)
+        metric.l2norm_bprop(
+            checked("inputs", inputs, *shape),
+            checked("acts_grad", acts_grad, *shape),
+            eps,
+            checked("inputs_grad", inputs_grad, *shape),
+            add,
+        )
+
+
+def _rows(array: Array) -> tuple[int, int]:
+    return array.size // array.shape[-1], array.shape[-1]
