@@ -21,7 +21,13 @@ SIDES = (32, 24, 28, 224, 227, 64, 48, 96, 128, 138, 192, 256, 16)
 MAX_SIDE = 256
 MAX_COMBINATIONS = 1000  # of different sides of several matrices
 
-LABELS = {"cost.logreg": 0, "cost.hingeloss": 0, "cost.gsinlabel": 0, "cost.locrank": 3}
+LABELS = {
+    "cost.logreg": 0,
+    "cost.hingeloss": 0,
+    "cost.gsinlabel": 0,
+    "cost.locrank": 3,
+    "cost.margin": 0,
+}
 """Costs that take data with one number per image, and as which of their inputs."""
 
 SAME_SHAPE = (

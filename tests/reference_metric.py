@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import acos, cos, pi, sin, sqrt
 
 import numpy as np
+
+BORDER = 1 - 2**-20  # of cosines
 
 
 def l2norm_fprop(inputs: np.ndarray, eps: float) -> np.ndarray:
@@ -43,3 +45,57 @@ def prelu_bprop(
             images_grad[index] *= slopes.flat[index[0]]
             terms[index] = acts_grad[index] * images[index]
     return images_grad, terms
+
+
+def margin_logits(
+    label: int, cosines: np.ndarray, m1: float, m2: float, m3: float, scale: float
+) -> list[float]:
+    """Of one image, by the angle of its label."""
+    logits = [scale * float(c) for c in cosines]
+    angle = m1 * acos(min(max(float(cosines[label]), -BORDER), BORDER)) + m2
+    psi, turns = cos(angle) - m3, 0
+    while angle > (turns + 1) * pi:  # SphereFace: each half turn goes on where the last has ended
+        turns += 1
+        psi = (-1) ** turns * cos(angle) - 2 * turns - m3
+    logits[label] = scale * psi
+    return logits
+
+
+def margin_cost(
+    labels: np.ndarray, cosines: np.ndarray, margins: tuple[float, ...], top: int
+) -> np.ndarray:
+    *sizes, smoothing = margins
+    rows, values = len(cosines), np.zeros(3)
+    for n, label in enumerate(labels.ravel().astype(int)):
+        logits = np.array(margin_logits(label, cosines[:, n], *sizes))
+        log_probs = logits - logits.max()
+        log_probs -= np.log(np.exp(log_probs).sum())
+        for k in range(rows):
+            share = smoothing / (rows - 1) if rows > 1 else 0
+            values[0] -= log_probs[k] * (share if k != label else 1 - share * (rows - 1))
+        better = sum(cosines[k, n] > cosines[label, n] for k in range(rows))
+        ties = sum(cosines[k, n] == cosines[label, n] for k in range(rows))
+        values[1] += 1 - min(1, max(0, 1 - better) / ties)
+        values[2] += 1 - min(1, max(0, top - better) / ties)
+    return values
+
+
+def margin_bprop(
+    labels: np.ndarray, cosines: np.ndarray, margins: tuple[float, ...], coeff: float
+) -> np.ndarray:
+    m1, m2, m3, scale, smoothing = margins
+    rows, grad = len(cosines), np.empty_like(cosines)
+    for n, label in enumerate(labels.ravel().astype(int)):
+        logits = np.array(margin_logits(label, cosines[:, n], m1, m2, m3, scale))
+        probs = np.exp(logits - logits.max())
+        probs /= probs.sum()
+        for k in range(rows):
+            share = smoothing / (rows - 1) if rows > 1 else 0
+            if k == label:
+                share = 1 - share * (rows - 1)
+                angle = acos(min(max(float(cosines[k, n]), -BORDER), BORDER))
+                slope = m1 * abs(sin(m1 * angle + m2)) / sin(angle)
+            else:
+                slope = 1
+            grad[k, n] = coeff * scale * (probs[k] - share) * slope
+    return grad

@@ -101,6 +101,8 @@ COSTS = {
     "cost.gsinlabel": DATA + BELOW + layer("cost", "cost.gsinlabel", "labels,below", channels=4),
     "cost.locrank": layer("data", "data", dataIdx=0) + WEIGHT + BELOW + CODES
     + layer("cost", "cost.locrank", "a,b,c,weight"),
+    "cost.margin": DATA + BELOW + layer("scores", "cosfc", "below", outputs=CLASSES, initW=0.1)
+    + layer("cost", "cost.margin", "labels,scores"),
 }  # fmt: skip
 NETS = {kind: between(layers) for kind, layers in LAYERS.items()} | COSTS
 # So that neurons of positive numbers get some.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from convnet.ops.base import Ops
 from convnet.ops.reference import ReferenceOps
+from convnet.ops.spec.metric import Margins
 from tests import reference_metric as formulas
 from tests.ops.check import apply, check, numbers, tied_numbers
 from tests.ops.gradients import check_gradient
@@ -44,6 +47,62 @@ def test_prelu(ops: Ops, shape: tuple[int, ...]) -> None:
         images_grad, terms = formulas.prelu_bprop(**layer, acts_grad=acts_grad)
         check(ops, "prelu_dgrad", images_grad, **layer, acts_grad=acts_grad)
         check(ops, "prelu_terms", terms, images=images, acts_grad=acts_grad)
+
+
+MARGINS = {
+    "normface": Margins(1, 0, 0, 64, 0),
+    "arcface": Margins(1, 0.5, 0, 64, 0),
+    "cosface": Margins(1, 0, 0.35, 30, 0),
+    "sphereface": Margins(1.35, 0, 0, 64, 0),
+    "combined": Margins(1.5, 0.3, 0.2, 16, 0.1),
+    "three half turns": Margins(3.2, 0.4, 0, 8, 0),
+}
+every_margin = pytest.mark.parametrize("margins", MARGINS.values(), ids=MARGINS)
+
+
+def cosines_of(rng: np.random.Generator, k: int, n: int) -> dict[str, np.ndarray]:
+    cosines = np.tanh(numbers(rng, k, n)).astype(np.float32).astype(np.float64)
+    return {"labels": rng.integers(0, k, (1, n)).astype(np.float64), "cosines": cosines}
+
+
+@sizes
+@every_margin
+def test_margin(ops: Ops, k: int, n: int, margins: Margins) -> None:
+    data = cosines_of(np.random.default_rng(3), k, n)
+    common = {**data, "margins": margins}
+    check(ops, "margin_cost", formulas.margin_cost(**common, top=3), **common, top=3)
+    check(ops, "margin_bprop", formulas.margin_bprop(**common, coeff=0.75), **common, coeff=0.75)
+
+
+@every_margin
+def test_margin_at_the_borders(ops: Ops, margins: Margins) -> None:
+    """Cosines of 1 and -1, and beyond, as rounding makes them; zeros, and ties."""
+    column = np.array([1, -1, 1 + 2.0**-23, -1 - 2.0**-23, 0, 1 - 2.0**-22, 0.5, 0.5])
+    cosines = np.array([np.roll(column, j) for j in range(4)])
+    data = {"labels": np.zeros((1, 8)), "cosines": cosines, "margins": margins}
+    check(ops, "margin_cost", formulas.margin_cost(**data, top=2), **data, top=2)
+    check(ops, "margin_bprop", formulas.margin_bprop(**data, coeff=1), **data, coeff=1)
+
+
+def test_margin_of_nan_is_nan(ops: Ops) -> None:
+    data = {"labels": np.array([[0.0, 1]]), "cosines": np.array([[np.nan, 0.5], [0.5, np.nan]])}
+    with np.errstate(all="ignore"):
+        got = apply(ops, "margin_cost", **data, margins=MARGINS["arcface"], top=1, values=(3,))
+    assert np.isnan(got["values"][0])
+    assert got["values"][1] == 2
+
+
+@every_margin
+def test_gradient_of_margin(margins: Margins) -> None:
+    data = cosines_of(np.random.default_rng(4), 5, 7)
+    arguments = {**data, "margins": margins}
+    grad = apply(FLOAT64, "margin_bprop", **arguments, coeff=0.75, cosines_grad=(5, 7))
+
+    def cost(**arguments: Any) -> np.ndarray:
+        return apply(FLOAT64, "margin_cost", **arguments, top=1, values=(3,))["values"][:1]
+
+    gradients = {"cosines": grad["cosines_grad"]}
+    check_gradient(cost, arguments, np.array([0.75]), gradients)
 
 
 def test_gradients() -> None:

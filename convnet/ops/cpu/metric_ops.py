@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from convnet.ops.cpu import metric
 from convnet.ops.cpu.arrays import checked
 from convnet.ops.roles import Array, In, Out
-from convnet.ops.spec.metric import MetricOps
+from convnet.ops.spec.metric import Margins, MetricOps
 
 
 class CpuMetricOps(MetricOps):
@@ -24,6 +26,37 @@ class CpuMetricOps(MetricOps):
             checked("acts_grad", acts_grad, *shape),
             eps,
             checked("inputs_grad", inputs_grad, *shape),
+            add,
+        )
+
+    def margin_cost(self, labels: In, cosines: In, margins: Margins, top: int, values: Out) -> None:
+        rows, N = _rows(cosines)
+        by_image = np.empty((3, N))
+        metric.margin_cost(
+            checked("labels", labels, N),
+            checked("cosines", cosines, rows, N),
+            *map(float, margins),
+            top,
+            by_image,
+        )
+        checked("values", values, 3)[:] = by_image.sum(axis=1)
+
+    def margin_bprop(
+        self,
+        labels: In,
+        cosines: In,
+        margins: Margins,
+        coeff: float,
+        cosines_grad: Out,
+        add: bool = False,
+    ) -> None:
+        rows, N = _rows(cosines)
+        metric.margin_bprop(
+            checked("labels", labels, N),
+            checked("cosines", cosines, rows, N),
+            *map(float, margins),
+            float(coeff),
+            checked("cosines_grad", cosines_grad, rows, N),
             add,
         )
 

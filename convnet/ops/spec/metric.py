@@ -3,8 +3,34 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from convnet.ops.roles import In, Out
+
+BORDER = 1 - 2.0**-20
+"""Cosines of labels are clipped to -BORDER..BORDER, where the slope of the angle is finite."""
+
+
+class Margins(NamedTuple):
+    """What cost.margin makes of cosines c, and its labels.
+
+    The logit of an image's label is scale psi(c), those of all other classes are scale c, with
+
+        psi(c) = (-1)^j cos(phi) - 2j - m3,  phi = m1 acos(c) + m2,  j = floor(phi / pi)
+
+    where c is clipped, see BORDER. Where phi <= pi that is cos(phi) - m3; beyond, it goes on
+    falling. Its slope is psi' = m1 |sin(phi)| / sin(acos(c)) everywhere. Deng, Guo, Xue and
+    Zafeiriou, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition" (2019), equation 4;
+    j is that of Liu et al., "SphereFace: Deep Hypersphere Embedding for Face Recognition" (2017).
+
+    The label counts 1 - smoothing, each of the other classes an equal share of smoothing.
+    """
+
+    m1: float
+    m2: float
+    m3: float
+    scale: float
+    smoothing: float
 
 
 class MetricOps(ABC):
@@ -19,3 +45,23 @@ class MetricOps(ABC):
         self, inputs: In, acts_grad: In, eps: float, inputs_grad: Out, add: bool = False
     ) -> None:
         """inputs_grad = (g - u sum over k of u g) / r, with g = acts_grad and u = x / r."""
+
+    @abstractmethod
+    def margin_cost(self, labels: In, cosines: In, margins: Margins, top: int, values: Out) -> None:
+        """Softmax with margins: labels (1,N), cosines (classes,N) -> values (3,).
+
+        values = [-sum t log softmax(logits), number wrong, number wrong among the `top` best], with
+        the shares t of the classes. Wrong as in logreg_cost, by the cosines: without margins.
+        """
+
+    @abstractmethod
+    def margin_bprop(
+        self,
+        labels: In,
+        cosines: In,
+        margins: Margins,
+        coeff: float,
+        cosines_grad: Out,
+        add: bool = False,
+    ) -> None:
+        """cosines_grad = coeff scale (softmax(logits) - t), at the label times psi'."""

@@ -1,0 +1,72 @@
+"""Costs of nets that recognise people by comparing images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from convnet.config.keys import Float, Int, Key
+from convnet.config.layers import LayerSpec
+from convnet.errors import ShapeError
+from convnet.layer_types.base import Backward, Earlier, Layer, Mode
+from convnet.layer_types.cost import ClassLabelCost, CostLayer
+from convnet.ops.base import Ops
+from convnet.ops.spec.metric import Margins
+from convnet.plan import Buffer
+
+
+class MarginCost(ClassLabelCost):
+    """Logistic regression of cosines, by which images must be nearer to their class by a margin.
+
+    Inputs: the labels (one number per image, from 0) and a cosfc layer with a unit for each class.
+    The cosine of the label, cos(theta), is replaced by cos(m1 theta + m2) - m3; all cosines are
+    multiplied by `scale`, and go through softmax. Where the angle would be beyond pi, the formula
+    goes on falling as in SphereFace. The errors are without margin.
+
+    ArcFace has m2 = 0.5, CosFace m3 = 0.35, SphereFace m1 = 1.35, NormFace no margin. Deng, Guo,
+    Xue and Zafeiriou, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition" (2019),
+    equation 4.
+    """
+
+    type_name = "cost.margin"
+    title = "margin cost"
+    keys = (
+        *CostLayer.keys,
+        Key("m1", Float(above=0), "factor of the angle", default=1.0, file="parameters"),
+        Key("m2", Float(min=0), "added to the angle, in radians", default=0.5, file="parameters"),
+        Key("m3", Float(min=0), "subtracted from the cosine", default=0.0, file="parameters"),
+        Key("scale", Float(above=0), "factor of the cosines", default=64.0, file="parameters"),
+        Key(
+            "smoothing",
+            Float(min=0, max=1),
+            "share of the other classes in what an image shall be",
+            default=0.0,
+            file="parameters",
+        ),
+        Key(
+            "topk", Int(min=1), "third value: label not among the k best", default=1, file="either"
+        ),
+    )
+    value_names = ("logprob", "error", "top-k error")
+
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
+        super().__init__(spec, inputs, earlier)
+        cosines = self.inputs[1]
+        if cosines.type_name != "cosfc":
+            raise ShapeError(
+                f"second input must be a cosfc layer; "
+                f"found '{cosines.name}' of type '{cosines.type_name}'"
+            )
+        v = spec.values
+        self.top: int = v["topk"]
+        self.margins = Margins(v["m1"], v["m2"], v["m3"], v["scale"], v["smoothing"])
+
+    def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
+        labels, cosines = x[0].reshape(1), x[1].reshape(-1)
+        ops.margin_cost(labels, cosines, self.margins, self.top, self.values_buffer)
+
+    def backward(self, ops: Ops, b: Backward) -> None:
+        grad = b.dx[1]
+        if grad is not None:
+            labels, cosines = b.x[0].reshape(1), b.x[1].reshape(-1)
+            target = grad.buffer.reshape(-1)
+            ops.margin_bprop(labels, cosines, self.margins, self.coeff, target, grad.add)

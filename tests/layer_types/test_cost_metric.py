@@ -1,0 +1,106 @@
+"""Costs of nets that compare images: margins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convnet.errors import BatchError
+from convnet.layer_types.base import CHECK, TEST
+from convnet.net import Net
+from convnet.ops.cpu import CpuOps
+from tests import reference_metric as formulas
+from tests.helpers import (
+    BELOW,
+    CLASSES,
+    DATA,
+    assert_gradients,
+    layer,
+    layer_errors,
+    make_batch,
+    make_net,
+)
+
+COSINES = layer("scores", "cosfc", "below", outputs=CLASSES, initW=0.1)
+
+
+def cost_net(kind: str, layers: str, inputs: str, extra: str = "", **arguments: Any) -> Net:
+    text = DATA + BELOW + layers + layer("cost", kind, inputs)
+    return make_net(text, f"[cost]\n{extra}", **arguments)
+
+
+# --- margins ------------------------------------------------------------------------------------
+
+MARGINS = {
+    "arcface": ("scale=64\n", (1, 0.5, 0, 64, 0)),
+    "cosface": ("m2=0\nm3=0.35\nscale=30\n", (1, 0, 0.35, 30, 0)),
+    "combined": ("m1=1.2\nm2=0.3\nm3=0.2\nscale=8\nsmoothing=0.1\n", (1.2, 0.3, 0.2, 8, 0.1)),
+}
+every_margin = pytest.mark.parametrize(("extra", "margins"), MARGINS.values(), ids=MARGINS)
+
+
+def margin_net(extra: str = "", **arguments: Any) -> Net:
+    return cost_net("cost.margin", COSINES, "labels,scores", extra, **arguments)
+
+
+@every_margin
+def test_margins_of_the_parameter_file(extra: str, margins: tuple[float, ...]) -> None:
+    net = margin_net(extra + "topk=2\n", keep=("scores",))
+    matrices = make_batch()
+    for mode in (TEST, CHECK):
+        got = net.forward(matrices, mode)["cost"]
+        cosines = net.activity("scores").reshape(CLASSES, 4)
+        expected = formulas.margin_cost(matrices[1], cosines, margins, 2)
+        np.testing.assert_allclose(got, expected, rtol=1e-10)
+    assert net.costs[0].format(got, 4, []) == ", ".join(f"{v / 4:.6f}" for v in expected)
+
+
+@every_margin
+def test_gradients_with_margins(extra: str, margins: tuple[float, ...]) -> None:
+    assert_gradients(margin_net(extra))
+
+
+def test_images_that_have_reached_their_class_learn_on() -> None:
+    """Cosines of 1, where the angle has no derivative."""
+    net = margin_net("scale=64\n", ops=CpuOps())
+    matrices = make_batch()
+    matrices[0][:] = matrices[0][:, :1]
+    matrices[1][:] = 1
+    net.keep("below", "scores")
+    net.forward(matrices, TEST)
+    weights = net.get_weights("scores.weights.0")
+    weights[:, 1] = net.activity("below").reshape(-1, 4)[:, 0]
+    net.set_weights("scores.weights.0", weights)
+    for _ in range(3):
+        assert np.isfinite(net.train_step(matrices)["cost"]).all()
+    assert net.activity("scores").reshape(CLASSES, 4)[1].min() > 0.999
+    assert all(np.isfinite(value).all() for value in net.state().values())
+
+
+def test_margins_of_other_layers_than_cosines() -> None:
+    text = DATA + BELOW + layer("cost", "cost.margin", "labels,below")
+    assert layer_errors(text) == [
+        "second input must be a cosfc layer; found 'below' of type 'conv'"
+    ]
+
+
+@pytest.mark.parametrize("label", [-1, CLASSES, 0.5])
+def test_labels_beyond_the_classes(label: float) -> None:
+    matrices = make_batch()
+    matrices[1][0, 2] = label
+    with pytest.raises(BatchError) as caught:
+        margin_net().train_step(matrices)
+    assert str(caught.value).endswith(
+        f"labels must be whole numbers from 0 to 2, the classes of 'scores'; found {label:g}"
+    )
+
+
+def test_mistakes_of_margins() -> None:
+    text = DATA + BELOW + COSINES + layer("cost", "cost.margin", "labels,scores")
+    errors = layer_errors(text, "[cost]\nm1=0\nm2=-1\nscale=0\nsmoothing=1.5\n")
+    assert [error.partition(": Layer 'cost': ")[2].partition(":")[0] for error in errors] == [
+        f"parameter '{key}' is '{value}'"
+        for key, value in (("m1", 0), ("m2", -1), ("scale", 0), ("smoothing", 1.5))
+    ]
