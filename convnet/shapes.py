@@ -27,6 +27,7 @@ LABELS = {
     "cost.gsinlabel": 0,
     "cost.locrank": 3,
     "cost.margin": 0,
+    "cost.triplet": 0,
 }
 """Costs that take data with one number per image, and as which of their inputs."""
 

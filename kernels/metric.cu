@@ -2,6 +2,7 @@
 // Shapes: (rows, N), labels (N). Launch `columns`, see common.cuh, where nothing else is said.
 
 #include "columns.cuh"
+#include "philox.cuh"
 #include "ranks.cuh"
 
 extern "C" __global__ void l2norm_fprop(const float* inputs, float eps, float* acts, int rows,
@@ -105,4 +106,112 @@ extern "C" __global__ void margin_bprop(const float* labels, const float* cosine
                                              : (p - share) * scale;
         store(&cosines_grad[k * N + logits.n], coeff * grad, add);
     }
+}
+
+// --- pairs and triplets --------------------------------------------------------------------------
+
+// distances(i, j) = sum over rows of (x(i) - x(j))^2, (N, N). Launch `numbers`.
+extern "C" __global__ void pair_distances(const float* inputs, float* distances, int rows, int N,
+                                          int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    float sum = 0;
+    for (int k = 0; k < rows; ++k) {
+        const float away = inputs[k * N + i / N] - inputs[k * N + i % N];
+        sum += away * away;
+    }
+    distances[i] = sum;
+}
+
+// The gradient of the inputs, given that of each distance, slopes (N, N). Launch `numbers`.
+extern "C" __global__ void pair_distances_bprop(const float* inputs, const float* slopes,
+                                                float* inputs_grad, int add, int N, int size) {
+    const int number = this_number();
+    if (number >= size) return;
+    const int i = number % N;
+    const float* row = inputs + (number - i);
+    float sum = 0;
+    for (int j = 0; j < N; ++j)
+        sum += (slopes[i * N + j] + slopes[j * N + i]) * (row[i] - row[j]);
+    store(&inputs_grad[number], 2 * sum, add);
+}
+
+__device__ inline bool is_pair(const float* labels, int a, int p) {
+    return a < p && labels[a] == labels[p] && labels[a] >= 0;
+}
+
+// negatives(a, p) = n of the triplet of a pair, -1 where there is none; see Ops.triplet_cost.
+// Launch `numbers`, for (N, N).
+extern "C" __global__ void choose_negatives(const float* labels, const float* distances,
+                                            float margin, int semihard, unsigned int seed,
+                                            unsigned int stream, unsigned int epoch,
+                                            unsigned int batch, unsigned int minibatch,
+                                            float* negatives, int N, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const int a = i / N, p = i % N;
+    const float* row = distances + a * N;
+    const float bound = row[p] + margin;
+    const auto fits = [&](int n) {
+        return labels[n] != labels[a] && row[n] < bound && (!semihard || row[n] > row[p]);
+    };
+    int count = 0;
+    if (is_pair(labels, a, p))
+        for (int n = 0; n < N; ++n) count += fits(n);
+    negatives[i] = -1;
+    if (count == 0) return;
+    const Words words = philox(i / 4, Key{seed, stream, epoch, batch, minibatch});
+    const unsigned long long word = words.of[i % 4] >> 8;
+    int left = static_cast<int>(word * count >> 24);
+    for (int n = 0; n < N; ++n)
+        if (fits(n) && left-- == 0) negatives[i] = n;
+}
+
+// Sums for each anchor: losses, triplets, pairs, distances of pairs, pairs of different labels,
+// their distances; (6, N). Launch: grid N, block (32, 8).
+extern "C" __global__ void triplet_sums(const float* labels, const float* distances,
+                                        const float* negatives, float margin, float* sums, int N) {
+    const int a = blockIdx.x;
+    double of[6] = {0, 0, 0, 0, 0, 0};
+    for (int p = a + 1 + threadIdx.y * LANES + threadIdx.x; p < N; p += TEAMS * LANES) {
+        const float distance = distances[a * N + p];
+        const int n = static_cast<int>(negatives[a * N + p]);
+        if (n >= 0) {
+            of[0] += (double)distance - distances[a * N + n] + margin;
+            of[1] += 1;
+        }
+        if (is_pair(labels, a, p)) {
+            of[2] += 1;
+            of[3] += distance;
+        } else if (labels[a] != labels[p]) {
+            of[4] += 1;
+            of[5] += distance;
+        }
+    }
+    for (int j = 0; j < 6; ++j) {
+        const double sum = sum_over_block(of[j]);
+        if (threadIdx.x == 0 && threadIdx.y == 0) sums[j * N + a] = sum;
+    }
+}
+
+// The values of Ops.triplet_cost, from the six sums. A NaN passes, though it is in no triplet.
+// Launch: one thread.
+extern "C" __global__ void triplet_values(const float* sums, float* values, int N) {
+    const auto mean = [&](float sum, float count) { return count > 0 ? N * (sum / count) : sum; };
+    values[0] = mean(sums[0], sums[1]) + 0 * (sums[3] + sums[5]);
+    values[1] = sums[1];
+    values[2] = sums[2];
+    values[3] = mean(sums[3], sums[2]);
+    values[4] = mean(sums[5], sums[4]);
+}
+
+// The gradients of the distances, (N, N); `triplets` is their number. Launch `numbers`.
+extern "C" __global__ void triplet_slopes(const float* negatives, const float* triplets,
+                                          float coeff, float* slopes, int N, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const float* row = negatives + i / N * N;
+    int uses = negatives[i] >= 0;
+    for (int p = 0; p < N; ++p) uses -= row[p] == i % N;
+    slopes[i] = uses == 0 ? 0 : coeff * N / *triplets * uses;
 }

@@ -99,3 +99,62 @@ def margin_bprop(
                 slope = 1
             grad[k, n] = coeff * scale * (probs[k] - share) * slope
     return grad
+
+
+Triplet = tuple[int, int, int]
+
+
+def distance(inputs: np.ndarray, i: int, j: int) -> float:
+    return float(((inputs[:, i] - inputs[:, j]) ** 2).sum())
+
+
+def triplets_of(
+    labels: np.ndarray, inputs: np.ndarray, margin: float, semihard: bool, drawn: np.ndarray
+) -> tuple[list[Triplet], list[tuple[int, int]]]:
+    """The triplets, and the pairs; `drawn` has a number from 0 to 1 for each a N + p."""
+    given, count = labels.ravel(), labels.size
+    triplets, pairs = [], []
+    for a in range(count):
+        for p in range(a + 1, count):
+            if given[a] != given[p] or given[a] < 0:
+                continue
+            pairs.append((a, p))
+            near = distance(inputs, a, p)
+            fit = []
+            for n in range(count):
+                far = distance(inputs, a, n)
+                if given[n] != given[a] and far < near + margin and (far > near or not semihard):
+                    fit.append(n)
+            if fit:
+                triplets.append((a, p, fit[int(float(drawn[a * count + p]) * len(fit))]))
+    return triplets, pairs
+
+
+def triplet_cost(
+    labels: np.ndarray, inputs: np.ndarray, margin: float, semihard: bool, drawn: np.ndarray
+) -> np.ndarray:
+    given, count = labels.ravel(), labels.size
+    triplets, pairs = triplets_of(labels, inputs, margin, semihard, drawn)
+    losses = [distance(inputs, a, p) - distance(inputs, a, n) + margin for a, p, n in triplets]
+    same = [distance(inputs, *pair) for pair in pairs]
+    others = [
+        distance(inputs, i, j)
+        for i in range(count)
+        for j in range(i + 1, count)
+        if given[i] != given[j]
+    ]
+    mean_loss, mean_same, mean_other = (
+        sum(values) / max(1, len(values)) for values in (losses, same, others)
+    )
+    sums = (count * mean_loss, len(triplets), len(pairs), count * mean_same, count * mean_other)
+    return np.array(sums)
+
+
+def triplet_bprop(inputs: np.ndarray, triplets: list[Triplet], coeff: float) -> np.ndarray:
+    grad = np.zeros_like(inputs)
+    factor = coeff * inputs.shape[1] / max(1, len(triplets))
+    for a, p, n in triplets:
+        grad[:, a] += factor * 2 * (inputs[:, n] - inputs[:, p])
+        grad[:, p] += factor * 2 * (inputs[:, p] - inputs[:, a])
+        grad[:, n] += factor * 2 * (inputs[:, a] - inputs[:, n])
+    return grad

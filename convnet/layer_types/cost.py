@@ -151,6 +151,24 @@ class ClassLabelCost(CostLayer):
             )
 
 
+class GroupLabelCost(CostLayer):
+    """Base of costs with two inputs: the labels, one number per image, and any layer.
+
+    Only which images have equal labels matters, so there is no number of classes.
+    """
+
+    min_inputs = 2
+    max_inputs = 2
+
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
+        super().__init__(spec, inputs, earlier)
+        self.labels = label_layer(self.inputs[0])
+
+    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+        if not np.isfinite(self.labels.read(matrices)).all():
+            raise BatchError(f"labels of '{self.name}' must be finite numbers")
+
+
 def label_layer(layer: Layer) -> DataLayer:
     """The first input of a cost, if it can be the labels; raises ShapeError if not."""
     if not isinstance(layer, DataLayer) or layer.shape.size != 1:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convnet.config.keys import Float, Int, Key
+from convnet.config.keys import Choice, Float, Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.layer_types.base import Backward, Earlier, Layer, Mode
-from convnet.layer_types.cost import ClassLabelCost, CostLayer
+from convnet.layer_types.cost import ClassLabelCost, CostLayer, GroupLabelCost
 from convnet.ops.base import Ops
 from convnet.ops.spec.metric import Margins
-from convnet.plan import Buffer
+from convnet.plan import Buffer, for_each_run
 
 
 class MarginCost(ClassLabelCost):
@@ -70,3 +70,74 @@ class MarginCost(ClassLabelCost):
             labels, cosines = b.x[0].reshape(1), b.x[1].reshape(-1)
             target = grad.buffer.reshape(-1)
             ops.margin_bprop(labels, cosines, self.margins, self.coeff, target, grad.add)
+
+
+# Mean squared distance of different people, against the margin, below which nothing is told apart.
+COLLAPSED = 1e-3
+
+
+class TripletCost(GroupLabelCost):
+    """Images shall be nearer to those of their label than to others, by a margin.
+
+    Inputs: the labels (one number per image) and a layer, usually l2norm. With squared distances d,
+    each pair of images a, p of the minibatch with one label makes a triplet with one image n of
+    another: at random one of those with d(a,n) < d(a,p) + margin, if there are any. What is
+    minimised is the mean of d(a,p) - d(a,n) + margin over the triplets, 0 if there are none, times
+    the number of images. Labels below 0 are of images that serve as n alone.
+
+    Printed are the cost; how many of the pairs have made a triplet; and the mean squared distances
+    of pairs with one label and with different ones. Where the latter is nearly 0 all images have
+    become alike, and the cost stays at the margin: `collapsed`. Schroff, Kalenichenko and Philbin,
+    "FaceNet: A Unified Embedding for Face Recognition and Clustering" (2015); the choice is that of
+    OpenFace.
+    """
+
+    type_name = "cost.triplet"
+    title = "triplet cost"
+    keys = (
+        *CostLayer.keys,
+        Key("margin", Float(above=0), "of squared distances", default=0.2, file="parameters"),
+        Key(
+            "negatives",
+            Choice("violating", "semihard"),
+            "which images n may be in a triplet: all that the formula says, or of these those that "
+            "are farther from a than p is",
+            default="violating",
+            file="parameters",
+        ),
+    )
+    value_names = ("triplet loss", "triplets", "pairs", "distance of pairs", "distance of others")
+
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
+        super().__init__(spec, inputs, earlier)
+        self.margin: float = spec.values["margin"]
+        self.semihard: bool = spec.values["negatives"] == "semihard"
+
+    def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
+        labels, inputs, key = x[0].reshape(1), x[1].reshape(-1), for_each_run(self.random_key())
+        ops.triplet_cost(labels, inputs, self.margin, self.semihard, key, self.values_buffer)
+
+    def backward(self, ops: Ops, b: Backward) -> None:
+        grad = b.dx[1]
+        if grad is not None:
+            ops.triplet_bprop(
+                b.x[0].reshape(1),
+                b.x[1].reshape(-1),
+                self.margin,
+                self.semihard,
+                for_each_run(self.random_key()),
+                self.coeff,
+                grad.buffer.reshape(-1),
+                grad.add,
+            )
+
+    def format(self, values: Sequence[float], cases: int, label_names: Sequence[str]) -> str:
+        loss, triplets, pairs, same, others = values
+        if pairs == 0:
+            return f"{loss / cases:.6f}, no two images of one label"
+        text = (
+            f"{loss / cases:.6f}, (triplets) {triplets:.0f} of {pairs:.0f}, "
+            f"(distances) {same / cases:.6f}, {others / cases:.6f}"
+        )
+        collapsed = triplets > 0 and others / cases < COLLAPSED * self.margin
+        return f"{text}, collapsed" if collapsed else text

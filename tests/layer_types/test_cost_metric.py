@@ -1,4 +1,4 @@
-"""Costs of nets that compare images: margins."""
+"""Costs of nets that compare images: margins, triplets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from convnet.errors import BatchError
 from convnet.layer_types.base import CHECK, TEST
 from convnet.net import Net
 from convnet.ops.cpu import CpuOps
+from convnet.ops.philox import uniform
+from convnet.plan import Clock
 from tests import reference_metric as formulas
 from tests.helpers import (
     BELOW,
@@ -103,4 +105,83 @@ def test_mistakes_of_margins() -> None:
     assert [error.partition(": Layer 'cost': ")[2].partition(":")[0] for error in errors] == [
         f"parameter '{key}' is '{value}'"
         for key, value in (("m1", 0), ("m2", -1), ("scale", 0), ("smoothing", 1.5))
+    ]
+
+
+# --- triplets -----------------------------------------------------------------------------------
+
+UNITS = layer("code", "fc", "below", outputs=6, initW=0.3) + layer("unit", "l2norm", "code")
+
+
+def triplet_net(extra: str = "", **arguments: Any) -> Net:
+    return cost_net("cost.triplet", UNITS, "labels,unit", extra, keep=("unit",), **arguments)
+
+
+def people(*labels: int) -> list[np.ndarray]:
+    matrices = make_batch(cases=len(labels))
+    matrices[1][:] = labels
+    return matrices
+
+
+@pytest.mark.parametrize("semihard", [False, True])
+def test_triplets_of_the_parameter_file(semihard: bool) -> None:
+    extra = f"margin=1.5\nnegatives={'semihard' if semihard else 'violating'}\n"
+    net = triplet_net(extra, batch_size=9)
+    matrices, clock = people(0, 0, 0, 1, 1, 2, 2, 2, 2), Clock(seed=4, epoch=2, minibatch=3)
+    got = net.forward(matrices, CHECK, clock)["cost"]
+    drawn = uniform(net.graph["cost"].random_key()(clock), 81)
+    units = net.activity("unit").reshape(6, 9)
+    expected = formulas.triplet_cost(matrices[1], units, 1.5, semihard, drawn)
+    np.testing.assert_allclose(got, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("negatives", ["violating", "semihard"])
+def test_gradients_of_triplets(negatives: str) -> None:
+    net = triplet_net(f"negatives={negatives}\nmargin=1\n", batch_size=9)
+    assert_gradients(net, people(0, 0, 0, 1, 1, 2, 2, 2, 2))
+
+
+def test_what_is_printed_of_triplets() -> None:
+    net = triplet_net("margin=0.25\n")
+    cost = net.costs[0]
+    assert cost.format([0.5, 30, 60, 2, 4], 4, []) == (
+        "0.125000, (triplets) 30 of 60, (distances) 0.500000, 1.000000"
+    )
+    assert cost.format([1, 60, 60, 0, 1e-6], 4, []).endswith("0.000000, 0.000000, collapsed")
+    none = net.forward(people(0, 1, 2))["cost"]
+    assert cost.format(none, 3, []) == "0.000000, no two images of one label"
+
+
+def test_a_minibatch_without_pairs_changes_nothing() -> None:
+    net = triplet_net("margin=0.25\n")
+    net.train_step(people(0, 1, 2, 3))
+    for name, value in net.state().items():
+        if name.endswith(".inc") and "biases" in name:  # weights decay all the same
+            assert (value == 0).all(), name
+
+
+def test_triplets_bring_people_apart() -> None:
+    net = triplet_net("margin=0.5\n", batch_size=6, ops=CpuOps())
+    matrices = people(0, 0, 1, 1, 2, 2)
+    first = net.forward(matrices)["cost"]
+    for step in range(60):
+        net.train_step(matrices, Clock(minibatch=step))
+    last = net.forward(matrices)["cost"]
+    assert last[1] < first[1]
+    assert last[4] - last[3] > first[4] - first[3]
+
+
+def test_labels_that_are_no_numbers() -> None:
+    matrices = people(0, 0, 1, 1)
+    matrices[1][0, 0] = np.nan
+    with pytest.raises(BatchError, match="labels of 'cost' must be finite numbers"):
+        triplet_net().train_step(matrices)
+
+
+def test_mistakes_of_triplets() -> None:
+    text = DATA + BELOW + layer("cost", "cost.triplet", "labels,below")
+    errors = layer_errors(text, "[cost]\nmargin=0\nnegatives=hard\n")
+    assert [error.partition(": Layer 'cost': ")[2] for error in errors] == [
+        "parameter 'margin' is '0': expected a finite number > 0",
+        "parameter 'negatives' is 'hard': expected one of violating, semihard",
     ]

@@ -101,6 +101,8 @@ COSTS = {
     "cost.gsinlabel": DATA + BELOW + layer("cost", "cost.gsinlabel", "labels,below", channels=4),
     "cost.locrank": layer("data", "data", dataIdx=0) + WEIGHT + BELOW + CODES
     + layer("cost", "cost.locrank", "a,b,c,weight"),
+    "cost.triplet": DATA + BELOW + layer("units", "l2norm", "below")
+    + layer("cost", "cost.triplet", "labels,units"),
     "cost.margin": DATA + BELOW + layer("scores", "cosfc", "below", outputs=CLASSES, initW=0.1)
     + layer("cost", "cost.margin", "labels,scores"),
 }  # fmt: skip
@@ -118,6 +120,7 @@ NEURON_NETS = {
 
 def batch() -> list[np.ndarray]:
     images, labels, _, _ = make_batch(MATRICES, CASES)
+    labels[:] = 1, 1, 2  # two images of one class, one of another
     rng = np.random.default_rng(5)
     targets = (rng.random((CLASSES, CASES)) < 0.5).astype(np.float32)
     return [images, labels, targets, rng.random((1, CASES)).astype(np.float32)]

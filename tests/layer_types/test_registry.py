@@ -33,7 +33,7 @@ def test_types_of_the_dialect() -> None:
         "eltmax", "concat", "dropout", "dropout2", "softmax", "cost.logreg", "cost.sum2",
         "cost.crossent", "cost.ce", "cost.bce", "cost.dce", "cost.hingeloss", "cost.gsinlabel",
         "cost.locrank", "cccp", "sfc", "fcdropo", "fcdrop", "fcdropc", "fcdropcf", "pass", "union",
-        "batchnorm", "prelu", "l2norm", "cosfc", "stopgrad", "cost.margin",
+        "batchnorm", "prelu", "l2norm", "cosfc", "stopgrad", "cost.margin", "cost.triplet",
     }  # fmt: skip
 
 

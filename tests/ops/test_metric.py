@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convnet.ops.base import Ops
+from convnet.ops.base import Ops, RandomKey
+from convnet.ops.philox import uniform
 from convnet.ops.reference import ReferenceOps
 from convnet.ops.spec.metric import Margins
 from tests import reference_metric as formulas
@@ -103,6 +104,66 @@ def test_gradient_of_margin(margins: Margins) -> None:
 
     gradients = {"cosines": grad["cosines_grad"]}
     check_gradient(cost, arguments, np.array([0.75]), gradients)
+
+
+KEY = RandomKey(seed=3, stream=2**32 - 5, epoch=2, batch=7, minibatch=1)
+
+
+def triplet_data(k: int, n: int, people: int, semihard: bool) -> dict[str, Any]:
+    """Images of several people, some of which (-1) are of nobody."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(-1, people, (1, n)).astype(np.float64)
+    return {"labels": labels, "inputs": numbers(rng, k, n), "margin": 0.5, "semihard": semihard}
+
+
+@pytest.mark.parametrize(("k", "n", "people"), [(1, 1, 1), (3, 7, 2), (5, 33, 4), (20, 70, 9)])
+@pytest.mark.parametrize("semihard", [False, True])
+def test_triplets(ops: Ops, k: int, n: int, people: int, semihard: bool) -> None:
+    data = triplet_data(k, n, people, semihard)
+    drawn = uniform(KEY, n * n)
+    expected = formulas.triplet_cost(**data, drawn=drawn)
+    assert n == 1 or expected[1] > 0
+    common = {**data, "key": KEY}
+    check(ops, "triplet_cost", expected, **common)
+    triplets, _ = formulas.triplets_of(**data, drawn=drawn)
+    grad = formulas.triplet_bprop(data["inputs"], triplets, 0.75)
+    check(ops, "triplet_bprop", grad, **common, coeff=0.75)
+
+
+@pytest.mark.parametrize(
+    ("labels", "pairs"), [([0, 1, 2, 3], 0), ([2, 2, 2, 2], 6), ([-1, -1, -1, -1], 0)]
+)
+def test_no_triplets(ops: Ops, labels: list[int], pairs: int) -> None:
+    """No two images of a person, one person alone, nobody: the cost is 0, and so are gradients."""
+    data = triplet_data(3, 4, 1, False) | {"labels": np.array([labels], float), "key": KEY}
+    got = apply(ops, "triplet_cost", **data, values=(5,))["values"]
+    assert got[:3].tolist() == [0, 0, pairs]
+    check(ops, "triplet_bprop", np.zeros((3, 4)), **data, coeff=1)
+
+
+def test_triplets_of_equal_images(ops: Ops) -> None:
+    """Collapsed: the cost is the margin, and nothing tells where to go."""
+    data = {"labels": np.array([[0.0, 0, 1, 1]]), "inputs": np.full((3, 4), 0.5), "margin": 0.25}
+    data |= {"semihard": False, "key": KEY}
+    check(ops, "triplet_cost", np.array([4 * 0.25, 2, 2, 0, 0]), **data)
+    check(ops, "triplet_bprop", np.zeros((3, 4)), **data, coeff=1)
+
+
+def test_triplets_of_nan_cost_nan(ops: Ops) -> None:
+    data = triplet_data(3, 7, 2, False) | {"key": KEY}
+    data["inputs"][1, 2] = np.nan
+    assert np.isnan(apply(ops, "triplet_cost", **data, values=(5,))["values"][0])
+
+
+@pytest.mark.parametrize("semihard", [False, True])
+def test_gradient_of_triplets(semihard: bool) -> None:
+    data = triplet_data(5, 12, 3, semihard) | {"key": KEY}
+    grad = apply(FLOAT64, "triplet_bprop", **data, coeff=0.75, inputs_grad=(5, 12))
+
+    def cost(**arguments: Any) -> np.ndarray:
+        return apply(FLOAT64, "triplet_cost", **arguments, values=(5,))["values"][:1]
+
+    check_gradient(cost, data, np.array([0.75]), {"inputs": grad["inputs_grad"]})
 
 
 def test_gradients() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from convnet.ops.cpu import metric
+from convnet.ops.cpu import metric, pairs
 from convnet.ops.cpu.arrays import checked
-from convnet.ops.roles import Array, In, Out
+from convnet.ops.cpu.random_ops import key_words
+from convnet.ops.roles import Array, In, Out, RandomKey
 from convnet.ops.spec.metric import Margins, MetricOps
 
 
@@ -59,6 +60,49 @@ class CpuMetricOps(MetricOps):
             checked("cosines_grad", cosines_grad, rows, N),
             add,
         )
+
+    def triplet_cost(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        semihard: bool,
+        key: RandomKey,
+        values: Out,
+    ) -> None:
+        distances, negatives = _triplets(labels, inputs, margin, semihard, key)
+        target = checked("values", values, 5)
+        pairs.triplet_cost(labels.reshape(-1), distances, negatives, float(margin), target)
+
+    def triplet_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        semihard: bool,
+        key: RandomKey,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        slopes, negatives = _triplets(labels, inputs, margin, semihard, key)
+        pairs.triplet_slopes(negatives, float(coeff), slopes)
+        shape = _rows(inputs)
+        target = checked("inputs_grad", inputs_grad, *shape)
+        pairs.distances_bprop(inputs.reshape(shape), slopes, target, add)
+
+
+def _triplets(
+    labels: Array, inputs: Array, margin: float, semihard: bool, key: RandomKey
+) -> tuple[Array, Array]:
+    """Squares of the distances between all images, and what is chosen for each pair; (N, N)."""
+    rows, N = _rows(inputs)
+    distances, negatives = np.empty((N, N), np.float32), np.empty((N, N), np.int32)
+    pairs.distances(checked("inputs", inputs, rows, N), distances)
+    given = checked("labels", labels, N)
+    words = key_words(key)
+    pairs.choose_negatives(given, distances, np.float32(margin), semihard, words, negatives)
+    return distances, negatives
 
 
 def _rows(array: Array) -> tuple[int, int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from convnet.ops.cuda.launch import Launcher, checked
-from convnet.ops.roles import Array, In, Out
+from convnet.ops.cuda.launch import LANES, TEAMS, Launcher, checked
+from convnet.ops.cuda.random_ops import key_words
+from convnet.ops.roles import Array, In, Out, RandomKey
 from convnet.ops.spec.metric import Margins, MetricOps
 
 
@@ -72,6 +73,69 @@ class CudaMetricOps(Launcher, MetricOps):
             checked("cosines_grad", cosines_grad, rows, N),
             *(add, rows),
         )
+
+    def triplet_cost(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        semihard: bool,
+        key: RandomKey,
+        values: Out,
+    ) -> None:
+        sums = self._triplets(labels, inputs, margin, semihard, key)[-1]
+        target = checked("values", values, 5)
+        self._launch("metric", "triplet_values", (1,), (1,), sums, target, inputs.shape[-1])
+
+    def triplet_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        semihard: bool,
+        key: RandomKey,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        rows, N = _rows(inputs)
+        slopes, negatives, sums = self._triplets(labels, inputs, margin, semihard, key)
+        triplets = sums[1:2]
+        self._numbers(
+            "metric", "triplet_slopes", N * N, negatives, triplets, float(coeff), slopes, N
+        )
+        self._numbers(
+            "metric",
+            "pair_distances_bprop",
+            rows * N,
+            *(inputs, slopes, checked("inputs_grad", inputs_grad, rows, N), add, N),
+        )
+
+    def _triplets(
+        self, labels: In, inputs: In, margin: float, semihard: bool, key: RandomKey
+    ) -> tuple[Array, Array, Array]:
+        """Distances and negatives, (N * N,), and the sums over anchors of triplet_sums, (6,)."""
+        rows, N = _rows(inputs)
+        scratch = self._scratch(2 * N * N + 6 * N + 6)
+        distances, negatives = scratch[: N * N], scratch[N * N : 2 * N * N]
+        by_anchor, sums = scratch[2 * N * N : -6], scratch[-6:]
+        given = checked("labels", labels, N)
+        self._numbers(
+            "metric",
+            "pair_distances",
+            N * N,
+            *(checked("inputs", inputs, rows, N), distances, rows, N),
+        )
+        self._numbers(
+            "metric",
+            "choose_negatives",
+            N * N,
+            *(given, distances, float(margin), semihard, *key_words(key), negatives, N),
+        )
+        arguments = (given, distances, negatives, float(margin), by_anchor, N)
+        self._launch("metric", "triplet_sums", (N,), (LANES, TEAMS), *arguments)
+        self._sum_rows(by_anchor, 6, sums)
+        return distances, negatives, sums
 
 
 def _rows(array: Array) -> tuple[int, int]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from convnet.ops.philox import uniform
 from convnet.ops.reference.common import store
 from convnet.ops.reference.costs import is_label, label_values, lacking_shares
-from convnet.ops.roles import Array, In, Out
+from convnet.ops.roles import Array, In, Out, RandomKey
 from convnet.ops.spec.metric import BORDER, Margins, MetricOps
 
 
@@ -41,6 +42,88 @@ class ReferenceMetricOps(MetricOps):
         logits, slopes = _logits_and_slopes(labels, cosines, margins)
         rest = np.exp(logits - _log_norms(logits)) - _shares(labels, cosines, margins.smoothing)
         store(cosines_grad, coeff * rest * slopes, add)
+
+    def triplet_cost(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        semihard: bool,
+        key: RandomKey,
+        values: Out,
+    ) -> None:
+        distances = _distances(inputs)
+        pairs, others = _pairs(labels)
+        triplets = _triplets(distances, pairs, others, margin, semihard, key)
+        losses = [distances[a, p] - distances[a, n] + margin for a, p, n in triplets]
+        # A NaN passes, though it is in no triplet.
+        values[0] = _mean(np.array(losses)) + 0 * distances.sum()
+        values[1:3] = len(triplets), pairs.sum()
+        values[3:5] = _mean(distances[pairs]), _mean(distances[np.triu(others)])
+        for i in (0, 3, 4):
+            values[i] *= len(distances)
+
+    def triplet_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        semihard: bool,
+        key: RandomKey,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        distances = _distances(inputs)
+        triplets = _triplets(distances, *_pairs(labels), margin, semihard, key)
+        slopes = np.zeros_like(distances)
+        for a, p, n in triplets:
+            slopes[a, p] += 1
+            slopes[a, n] -= 1
+        slopes *= coeff * len(distances) / max(1, len(triplets))
+        store(inputs_grad, _distances_bprop(inputs, slopes), add)
+
+
+def _distances(inputs: Array) -> Array:
+    """Squares of the distances between all images, (N, N)."""
+    return ((inputs[:, :, None] - inputs[:, None, :]) ** 2).sum(axis=0)
+
+
+def _distances_bprop(inputs: Array, slopes: Array) -> Array:
+    """The gradient of the inputs, given that of each distance."""
+    both = slopes + slopes.T
+    return 2 * (both * (inputs[:, :, None] - inputs[:, None, :])).sum(axis=2)
+
+
+def _pairs(labels: Array) -> tuple[Array, Array]:
+    """Truth of "a < p have one label, not below 0", and of "different labels", (N, N)."""
+    labels = labels.reshape(-1)
+    equal = labels[:, None] == labels
+    return np.triu(equal, 1) & (labels >= 0), ~equal
+
+
+def _triplets(
+    distances: Array,
+    pairs: Array,
+    others: Array,
+    margin: float,
+    semihard: bool,
+    key: RandomKey,
+) -> list[tuple[int, int, int]]:
+    """(a, p, n) of Ops.triplet_cost."""
+    drawn = uniform(key, distances.size).astype(np.float64).reshape(distances.shape)
+    triplets = []
+    for a, p in np.argwhere(pairs):
+        fit = others[a] & (distances[a] < distances[a, p] + margin)
+        if semihard:
+            fit &= distances[a] > distances[a, p]
+        if count := fit.sum():
+            triplets.append((a, p, np.flatnonzero(fit)[int(drawn[a, p] * count)]))
+    return triplets
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if values.size else 0.0
 
 
 def _logits_and_slopes(labels: Array, cosines: Array, margins: Margins) -> tuple[Array, Array]:

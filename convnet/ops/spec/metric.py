@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-from convnet.ops.roles import In, Out
+from convnet.ops.roles import In, Out, RandomKey
 
 BORDER = 1 - 2.0**-20
 """Cosines of labels are clipped to -BORDER..BORDER, where the slope of the angle is finite."""
@@ -65,3 +65,44 @@ class MetricOps(ABC):
         add: bool = False,
     ) -> None:
         """cosines_grad = coeff scale (softmax(logits) - t), at the label times psi'."""
+
+    @abstractmethod
+    def triplet_cost(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        semihard: bool,
+        key: RandomKey,
+        values: Out,
+    ) -> None:
+        """Triplets of images: labels (1,N), inputs x (rows,N) -> values (5,).
+
+        With d(i,j) = sum over rows of (x(i) - x(j))^2: each pair of images a < p of one label, not
+        below 0, makes a triplet with one image n of another label with d(a,n) < d(a,p) + margin
+        and, if `semihard`, d(a,n) > d(a,p). If c images qualify it is number floor(u c) of them, in
+        their order, with u = uniform(key, a N + p). With P pairs and T triplets,
+
+        values = [N/T sum over triplets of d(a,p) - d(a,n) + margin, T, P, N/P sum over pairs of
+        d(a,p), N/M sum over the M pairs i < j of different labels of d(i,j)].
+
+        Where there are none, a sum is 0; if some x is not finite, the first value is not either.
+        """
+
+    @abstractmethod
+    def triplet_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        semihard: bool,
+        key: RandomKey,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        """The gradient of the first value, with the same triplets:
+
+        inputs_grad = coeff N/T times the sum over the triplets of 2 (n - p) at a, 2 (p - a) at p,
+        2 (a - n) at n.
+        """
