@@ -215,3 +215,53 @@ extern "C" __global__ void triplet_slopes(const float* negatives, const float* t
     for (int p = 0; p < N; ++p) uses -= row[p] == i % N;
     slopes[i] = uses == 0 ? 0 : coeff * N / *triplets * uses;
 }
+
+// --- centers (rows, classes) ---------------------------------------------------------------------
+
+// The values of Ops.center_cost for each image, (2, N).
+extern "C" __global__ void center_cost(const float* labels, const float* inputs,
+                                       const float* centers, int classes, float* values, int rows,
+                                       int N) {
+    const int n = this_column(N), label = static_cast<int>(labels[n]);
+    float distance = 0, squares = 0;
+    for (EACH_ROW(k, rows)) {
+        const float x = inputs[k * N + n], away = x - centers[k * classes + label];
+        distance += away * away;
+        squares += x * x;
+    }
+    distance = sum_over_column(distance);
+    squares = sum_over_column(squares);
+    if (threadIdx.y > 0 || !has_column(N)) return;
+    values[n] = distance / 2;
+    values[N + n] = sqrtf(squares);
+}
+
+// Launch `numbers`.
+extern "C" __global__ void center_bprop(const float* labels, const float* inputs,
+                                        const float* centers, int classes, float coeff,
+                                        float* inputs_grad, int add, int N, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const float center = centers[i / N * classes + static_cast<int>(labels[i % N])];
+    store(&inputs_grad[i], coeff * (inputs[i] - center), add);
+}
+
+// The thread of the first image with a label has the label's center. Launch `numbers`.
+extern "C" __global__ void center_track(const float* labels, const float* inputs, float rate,
+                                        float* centers, int classes, int N, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const int first = i % N;
+    for (int n = 0; n < first; ++n)
+        if (labels[n] == labels[first]) return;
+    const float* row = inputs + (i - first);
+    float* center = &centers[i / N * classes + static_cast<int>(labels[first])];
+    float sum = 0;
+    int count = 0;
+    for (int n = first; n < N; ++n)
+        if (labels[n] == labels[first]) {
+            sum += row[n] - *center;
+            ++count;
+        }
+    *center += rate / (1 + count) * sum;
+}

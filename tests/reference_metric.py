@@ -158,3 +158,22 @@ def triplet_bprop(inputs: np.ndarray, triplets: list[Triplet], coeff: float) -> 
         grad[:, p] += factor * 2 * (inputs[:, p] - inputs[:, a])
         grad[:, n] += factor * 2 * (inputs[:, a] - inputs[:, n])
     return grad
+
+
+def center_cost(labels: np.ndarray, inputs: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    values = np.zeros(2)
+    for n, label in enumerate(labels.ravel().astype(int)):
+        values[0] += sum((inputs[:, n] - centers[:, label]) ** 2) / 2
+        values[1] += sqrt(sum(inputs[:, n] ** 2))
+    return values
+
+
+def center_track(
+    labels: np.ndarray, inputs: np.ndarray, centers: np.ndarray, rate: float
+) -> np.ndarray:
+    moved = centers.copy()
+    for j in range(centers.shape[1]):
+        images = [inputs[:, n] for n, label in enumerate(labels.ravel()) if label == j]
+        delta = sum((centers[:, j] - x for x in images), start=np.zeros(len(inputs)))
+        moved[:, j] -= rate * delta / (1 + len(images))
+    return moved

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from convnet.config.keys import Choice, Float, Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
-from convnet.layer_types.base import Backward, Earlier, Layer, Mode
+from convnet.layer_types.base import Backward, Earlier, Layer, Mode, State
 from convnet.layer_types.cost import ClassLabelCost, CostLayer, GroupLabelCost
 from convnet.ops.base import Ops
 from convnet.ops.spec.metric import Margins
@@ -141,3 +141,57 @@ class TripletCost(GroupLabelCost):
         )
         collapsed = triplets > 0 and others / cases < COLLAPSED * self.margin
         return f"{text}, collapsed" if collapsed else text
+
+
+class CenterCost(ClassLabelCost):
+    """Images of a class shall be near to its center: half the squared distance from it.
+
+    Inputs: the labels (one number per image, from 0) and a layer, the features. It goes together
+    with cost.logreg or the like, with a `coeff` of some 0.003: alone it makes all features equal.
+
+    The centers are no weights: they have no learning rate, momentum or decay, begin with 0, and are
+    saved with the weights as `LAYER.centers`, a column for each class. After the gradients of a
+    minibatch are computed, the center c of each class with n images x in it moves by
+    rate / (1 + n) times the sum of x - c. The second value is the length of the features, which
+    shows whether they grow without bound. Wen, Zhang, Li and Qiao, "A Discriminative Feature
+    Learning Approach for Deep Face Recognition" (2016).
+    """
+
+    type_name = "cost.center"
+    title = "center cost"
+    keys = (
+        *CostLayer.keys,
+        Key("classes", Int(min=1), "number of classes"),
+        Key(
+            "rate",
+            Float(min=0, max=1),
+            "how fast the centers move; alpha of the paper",
+            default=0.5,
+            file="parameters",
+        ),
+    )
+    value_names = ("center loss", "length of features")
+
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
+        super().__init__(spec, inputs, earlier)
+        self.classes = spec.values["classes"]
+        self.classes_of = self.name
+        self.rate: float = spec.values["rate"]
+        self.centers = State(self.name, "centers", (self.inputs[1].shape.size, self.classes))
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        return (self.centers,)
+
+    def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
+        self.seen = x[0].reshape(1), x[1].reshape(-1)
+        ops.center_cost(*self.seen, self.centers.value, self.values_buffer)
+
+    def backward(self, ops: Ops, b: Backward) -> None:
+        grad = b.dx[1]
+        if grad is not None:
+            labels, inputs, target = b.x[0].reshape(1), b.x[1].reshape(-1), grad.buffer.reshape(-1)
+            ops.center_bprop(labels, inputs, self.centers.value, self.coeff, target, grad.add)
+
+    def update_states(self, ops: Ops, mode: Mode) -> None:
+        ops.center_track(*self.seen, self.rate, self.centers.value)

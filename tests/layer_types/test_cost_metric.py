@@ -1,4 +1,4 @@
-"""Costs of nets that compare images: margins, triplets."""
+"""Costs of nets that compare images: margins, triplets, centers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convnet.errors import BatchError
+from convnet.errors import BatchError, NonFiniteError
 from convnet.layer_types.base import CHECK, TEST
 from convnet.net import Net
 from convnet.ops.cpu import CpuOps
@@ -185,3 +185,75 @@ def test_mistakes_of_triplets() -> None:
         "parameter 'margin' is '0': expected a finite number > 0",
         "parameter 'negatives' is 'hard': expected one of violating, semihard",
     ]
+
+
+# --- centers ------------------------------------------------------------------------------------
+
+
+def center_net(extra: str = "", layers: str = "", **arguments: Any) -> Net:
+    text = DATA + BELOW + layer("feature", "fc", "below", outputs=5, initW=0.3)
+    text += layer("cost", "cost.center", "labels,feature", classes=CLASSES) + layers
+    return make_net(text, f"[cost]\n{extra}", keep=("feature",), **arguments)
+
+
+def test_centers_move_after_the_gradients() -> None:
+    net = center_net("rate=0.25\n")
+    centers = np.zeros((5, CLASSES))
+    for step, labels in enumerate([(0, 0, 1, 0), (1, 0, 1, 1), (0, 0, 0, 0)]):
+        matrices = people(*labels)
+        np.testing.assert_allclose(net.state()["cost.centers"], centers, rtol=1e-12)
+        got = net.train_step(matrices, Clock(minibatch=step))["cost"]
+        features = net.activity("feature").reshape(5, 4)
+        expected = formulas.center_cost(matrices[1], features, centers)
+        np.testing.assert_allclose(got, expected, rtol=1e-10)
+        centers = formulas.center_track(matrices[1], features, centers, 0.25)
+    assert (centers[:, 2] == 0).all()
+    for mode in (TEST, CHECK):
+        net.forward(people(2, 2, 1, 0), mode)
+    np.testing.assert_allclose(net.state()["cost.centers"], centers, rtol=1e-12)
+
+
+def test_centers_of_a_net_that_saves_memory() -> None:
+    states = []
+    for conserve_mem in (False, True):
+        net = center_net(conserve_mem=conserve_mem)
+        for step in range(3):
+            net.train_step(people(0, 1, 2, 1), Clock(minibatch=step))
+        states.append(net.state())
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(states[1][name], value, name)
+    assert (states[0]["cost.centers"] != 0).all()
+
+
+def test_gradients_together_with_classes() -> None:
+    classes = layer("scores", "fc", "feature", outputs=CLASSES, initW=0.1)
+    classes += layer("probs", "softmax", "scores") + layer("logprob", "cost.logreg", "labels,probs")
+    net = center_net("coeff=0.3\n", classes)
+    centers = np.random.default_rng(0).standard_normal((5, CLASSES))
+    net.load_state(net.state() | {"cost.centers": centers})
+    assert_gradients(net)
+    np.testing.assert_array_equal(net.state()["cost.centers"], centers)
+
+
+def test_a_step_that_is_not_taken_moves_no_center() -> None:
+    net = center_net()
+    net.set_weights("feature.biases", np.full((1, 5), np.nan))
+    with pytest.raises(NonFiniteError):
+        net.train_step(make_batch())
+    assert (net.state()["cost.centers"] == 0).all()
+
+
+def test_labels_beyond_the_centers() -> None:
+    with pytest.raises(BatchError) as caught:
+        center_net().train_step(people(0, 1, 3, 1))
+    assert str(caught.value).endswith(
+        "labels must be whole numbers from 0 to 2, the classes of 'cost'; found 3"
+    )
+
+
+def test_mistakes_of_centers() -> None:
+    text = DATA + BELOW + layer("cost", "cost.center", "labels,below")
+    assert layer_errors(text) == ["required parameter 'classes' missing"]
+    text = text + "classes=3\n"
+    (error,) = layer_errors(text, "[cost]\nrate=1.5\n")
+    assert error.endswith("parameter 'rate' is '1.5': expected a finite number >= 0 and <= 1")

@@ -103,6 +103,8 @@ COSTS = {
     + layer("cost", "cost.locrank", "a,b,c,weight"),
     "cost.triplet": DATA + BELOW + layer("units", "l2norm", "below")
     + layer("cost", "cost.triplet", "labels,units"),
+    "cost.center": DATA + BELOW
+    + layer("cost", "cost.center", "labels,below", classes=CLASSES),
     "cost.margin": DATA + BELOW + layer("scores", "cosfc", "below", outputs=CLASSES, initW=0.1)
     + layer("cost", "cost.margin", "labels,scores"),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from convnet.ops.philox import uniform
 from convnet.ops.reference import ReferenceOps
 from convnet.ops.spec.metric import Margins
 from tests import reference_metric as formulas
-from tests.ops.check import apply, check, numbers, tied_numbers
+from tests.ops.check import apply, assert_close, check, numbers, tied_numbers
 from tests.ops.gradients import check_gradient
 
 FLOAT64 = ReferenceOps(np.float64)
@@ -162,6 +162,31 @@ def test_gradient_of_triplets(semihard: bool) -> None:
 
     def cost(**arguments: Any) -> np.ndarray:
         return apply(FLOAT64, "triplet_cost", **arguments, values=(5,))["values"][:1]
+
+    check_gradient(cost, data, np.array([0.75]), {"inputs": grad["inputs_grad"]})
+
+
+@sizes
+def test_centers(ops: Ops, k: int, n: int) -> None:
+    rng = np.random.default_rng(6)
+    labels = rng.integers(0, 5, (1, n)).astype(np.float64)
+    data = {"labels": labels, "inputs": numbers(rng, k, n), "centers": numbers(rng, k, 9)}
+    check(ops, "center_cost", formulas.center_cost(**data), **data)
+    away = data["inputs"] - data["centers"][:, labels.ravel().astype(int)]
+    check(ops, "center_bprop", 0.75 * away, **data, coeff=0.75)
+    got = apply(ops, "center_track", **data, rate=0.3)["centers"]
+    assert_close(ops, got, formulas.center_track(**data, rate=0.3), "center_track")
+    np.testing.assert_array_equal(got[:, 5:], data["centers"][:, 5:])
+
+
+def test_gradient_of_centers() -> None:
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 3, (1, 6)).astype(np.float64)
+    data = {"labels": labels, "inputs": numbers(rng, 4, 6), "centers": numbers(rng, 4, 3)}
+    grad = apply(FLOAT64, "center_bprop", **data, coeff=0.75, inputs_grad=(4, 6))
+
+    def cost(**arguments: Any) -> np.ndarray:
+        return apply(FLOAT64, "center_cost", **arguments, values=(2,))["values"][:1]
 
     check_gradient(cost, data, np.array([0.75]), {"inputs": grad["inputs_grad"]})
 

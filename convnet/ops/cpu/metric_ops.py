@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from convnet.ops.cpu import centers as center_kernels
 from convnet.ops.cpu import metric, pairs
 from convnet.ops.cpu.arrays import checked
 from convnet.ops.cpu.random_ops import key_words
-from convnet.ops.roles import Array, In, Out, RandomKey
+from convnet.ops.roles import Array, In, InOut, Out, RandomKey
 from convnet.ops.spec.metric import Margins, MetricOps
 
 
@@ -90,6 +91,36 @@ class CpuMetricOps(MetricOps):
         shape = _rows(inputs)
         target = checked("inputs_grad", inputs_grad, *shape)
         pairs.distances_bprop(inputs.reshape(shape), slopes, target, add)
+
+    def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
+        arrays = _centered(labels, inputs, centers)
+        center_kernels.center_cost(*arrays, checked("values", values, 2))
+
+    def center_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        centers: In,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        target = checked("inputs_grad", inputs_grad, *_rows(inputs))
+        arrays = _centered(labels, inputs, centers)
+        center_kernels.center_bprop(*arrays, np.float32(coeff), target, add)
+
+    def center_track(self, labels: In, inputs: In, rate: float, centers: InOut) -> None:
+        given, x, target = _centered(labels, inputs, centers)
+        center_kernels.center_track(given, x, float(rate), target)
+
+
+def _centered(labels: Array, inputs: Array, centers: Array) -> tuple[Array, Array, Array]:
+    rows, N = _rows(inputs)
+    return (
+        checked("labels", labels, N),
+        checked("inputs", inputs, rows, N),
+        checked("centers", centers, rows, centers.shape[-1]),
+    )
 
 
 def _triplets(

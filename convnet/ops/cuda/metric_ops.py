@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convnet.ops.cuda.launch import LANES, TEAMS, Launcher, checked
 from convnet.ops.cuda.random_ops import key_words
-from convnet.ops.roles import Array, In, Out, RandomKey
+from convnet.ops.roles import Array, In, InOut, Out, RandomKey
 from convnet.ops.spec.metric import Margins, MetricOps
 
 
@@ -136,6 +136,49 @@ class CudaMetricOps(Launcher, MetricOps):
         self._launch("metric", "triplet_sums", (N,), (LANES, TEAMS), *arguments)
         self._sum_rows(by_anchor, 6, sums)
         return distances, negatives, sums
+
+    def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
+        rows, N = _rows(inputs)
+        by_image = self._scratch(2 * N)
+        self._columns(
+            "metric", "center_cost", N, *_centered(labels, inputs, centers), by_image, rows
+        )
+        self._sum_rows(by_image, 2, checked("values", values, 2))
+
+    def center_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        centers: In,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        rows, N = _rows(inputs)
+        self._numbers(
+            "metric",
+            "center_bprop",
+            rows * N,
+            *_centered(labels, inputs, centers),
+            float(coeff),
+            checked("inputs_grad", inputs_grad, rows, N),
+            *(add, N),
+        )
+
+    def center_track(self, labels: In, inputs: In, rate: float, centers: InOut) -> None:
+        rows, N = _rows(inputs)
+        given, x, target, classes = _centered(labels, inputs, centers)
+        self._numbers("metric", "center_track", rows * N, given, x, float(rate), target, classes, N)
+
+
+def _centered(labels: Array, inputs: Array, centers: Array) -> tuple[Array, Array, Array, int]:
+    (rows, N), classes = _rows(inputs), centers.shape[-1]
+    return (
+        checked("labels", labels, N),
+        checked("inputs", inputs, rows, N),
+        checked("centers", centers, rows, classes),
+        classes,
+    )
 
 
 def _rows(array: Array) -> tuple[int, int]:

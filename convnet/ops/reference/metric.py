@@ -7,7 +7,7 @@ import numpy as np
 from convnet.ops.philox import uniform
 from convnet.ops.reference.common import store
 from convnet.ops.reference.costs import is_label, label_values, lacking_shares
-from convnet.ops.roles import Array, In, Out, RandomKey
+from convnet.ops.roles import Array, In, InOut, Out, RandomKey
 from convnet.ops.spec.metric import BORDER, Margins, MetricOps
 
 
@@ -82,6 +82,32 @@ class ReferenceMetricOps(MetricOps):
             slopes[a, n] -= 1
         slopes *= coeff * len(distances) / max(1, len(triplets))
         store(inputs_grad, _distances_bprop(inputs, slopes), add)
+
+    def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
+        values[0] = (_from_centers(labels, inputs, centers) ** 2).sum() / 2
+        values[1] = np.sqrt((inputs**2).sum(axis=0)).sum()
+
+    def center_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        centers: In,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        store(inputs_grad, coeff * _from_centers(labels, inputs, centers), add)
+
+    def center_track(self, labels: In, inputs: In, rate: float, centers: InOut) -> None:
+        away = _from_centers(labels, inputs, centers)
+        for label in np.unique(labels):
+            members = away[:, labels.reshape(-1) == label]
+            centers[:, int(label)] += rate / (1 + members.shape[1]) * members.sum(axis=1)
+
+
+def _from_centers(labels: Array, inputs: Array, centers: Array) -> Array:
+    """Each image's way from the center of its class, (rows, N)."""
+    return inputs - centers[:, labels.reshape(-1).astype(int)]
 
 
 def _distances(inputs: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-from convnet.ops.roles import In, Out, RandomKey
+from convnet.ops.roles import In, InOut, Out, RandomKey
 
 BORDER = 1 - 2.0**-20
 """Cosines of labels are clipped to -BORDER..BORDER, where the slope of the angle is finite."""
@@ -105,4 +105,31 @@ class MetricOps(ABC):
 
         inputs_grad = coeff N/T times the sum over the triplets of 2 (n - p) at a, 2 (p - a) at p,
         2 (a - n) at n.
+        """
+
+    @abstractmethod
+    def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
+        """Distances from centers: labels (1,N), inputs x (rows,N), centers (rows,classes).
+
+        values (2,) = [half the sum of |x(n) - centers(label n)|^2, sum of |x(n)|].
+        """
+
+    @abstractmethod
+    def center_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        centers: In,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        """inputs_grad = coeff (x(n) - centers(label n))."""
+
+    @abstractmethod
+    def center_track(self, labels: In, inputs: In, rate: float, centers: InOut) -> None:
+        """centers(j) += rate / (1 + n(j)) sum of x(n) - centers(j) over the n(j) images labelled j.
+
+        Where there are none it stays. Wen, Zhang, Li and Qiao, "A Discriminative Feature Learning
+        Approach for Deep Face Recognition" (2016), equation 4.
         """
