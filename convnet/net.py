@@ -10,7 +10,7 @@ does no printing and touches no files.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,13 @@ from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.graph import Graph, feature_layer
 from convnet.layer_types.base import TEST, TRAIN, Layer, Mode, Parameter
 from convnet.layer_types.cost import CostLayer, LogregCost
-from convnet.layer_types.data import DataLayer
+from convnet.layer_types.data import DataLayer, Matrices
 from convnet.ops.base import Ops
+from convnet.ops.spec.images import ByteImages
 from convnet.plan import Buffer, Clock
 from convnet.recording import Recording, carried_parameters, graph_parameters, record
 from convnet.runner import Runner
 
-Matrices = Sequence[np.ndarray]
 Costs = dict[str, np.ndarray]
 
 REMEDY = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
@@ -220,9 +220,10 @@ class Net:
                     f"the batch has {len(matrices)} matrices"
                 )
             matrix = matrices[layer.index]
-            if not isinstance(matrix, np.ndarray):
+            if not isinstance(matrix, (np.ndarray, ByteImages)):
                 raise BatchError(
-                    f"matrix {layer.index} must be a numpy array; found {type(matrix).__name__}"
+                    f"matrix {layer.index} must be a numpy array or ByteImages; "
+                    f"found {type(matrix).__name__}"
                 )
             if matrix.dtype != np.float32 or matrix.ndim != 2:
                 raise BatchError(
@@ -358,7 +359,7 @@ class Net:
             target = runner.array(
                 recording.program, recording.outputs[layer.name][0].reshape(-1), cases
             )
-            self.ops.upload(layer.read(matrices), target)
+            layer.upload(self.ops, matrices, target)
 
     # --- reading ----------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from convnet.layer_types.base import Mode
 from convnet.layer_types.cost import LogregCost
-from convnet.net import Matrices, Net
+from convnet.layer_types.data import Matrices
+from convnet.net import Net
 from convnet.plan import Call
 
 REPEATS = 5

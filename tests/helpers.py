@@ -141,7 +141,7 @@ def make_net(
     return Net(graph, ops, batch_size=batch_size, seed=seed, keep=keep, conserve_mem=conserve_mem)
 
 
-def emulated_ops() -> Ops:
+def emulated_ops(precision: str = "fp32") -> Ops:
     """The GPU backend on the emulated device; skips the test where its compiler is missing.
 
     CONVNET_TEST_BACKEND=cuda runs the same tests on a GPU.
@@ -149,7 +149,7 @@ def emulated_ops() -> Ops:
     backend = os.environ.get("CONVNET_TEST_BACKEND", "emulated")
     if backend == "emulated" and not shutil.which(COMPILER):
         pytest.skip(f"the emulated device compiles kernels by {COMPILER}, which is not installed")
-    return make_ops(backend)
+    return make_ops(backend, precision)
 
 
 def make_batch(shapes: DataShapes = SHAPES, cases: int = 4, seed: int = 0) -> list[np.ndarray]:

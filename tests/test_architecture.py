@@ -19,11 +19,12 @@ MAY_IMPORT = {
     "errors": "",
     "version": "",
     "neurons": "",
+    "precision": "",
     "resources": "errors",
     "geometry": "errors",
     "resampling": "",
     "config": "errors neurons",
-    "ops": "errors geometry neurons resampling resources",
+    "ops": "errors geometry neurons precision resampling resources",
     "plan": "neurons ops",
     "fusion": "neurons plan",
     "program": "fusion ops plan",
@@ -34,23 +35,25 @@ MAY_IMPORT = {
     "recording": "errors graph layer_types plan program replicas",
     "runner": "ops plan program",
     "net": "errors graph layer_types ops plan recording runner",
-    "options": "errors version",
+    "options": "errors precision version",
     "state": "config",
     # Of the original's checkpoints.
     "legacy": "config errors geometry graph layer_types neurons options state data_providers",
     "checkpoint": "config errors legacy options state",
     "initial": "checkpoint errors layer_types net",
-    "api": "checkpoint config errors geometry graph initial layer_types net ops resources shapes",
+    "api": "checkpoint config errors geometry graph initial layer_types net ops precision "
+    "resources shapes",
     "__init__": "api errors net plan version",
     "convert": "api checkpoint errors legacy",
     "transform": "config errors graph layer_types",
+    "inspection": "api errors graph layer_types net ops plan resources runner",
     "report": "errors geometry graph layer_types options data_providers",
     "profile": "layer_types net ops plan",
     "train": "api checkpoint config errors graph layer_types net options plan report resources "
     "transform data_providers",
     "show": "api checkpoint errors layer_types net options report train",
-    "cli": "api convert errors graph layer_types net ops options profile report show train "
-    "data_providers",
+    "cli": "api convert errors graph inspection layer_types net ops options profile report show "
+    "train data_providers",
     "__main__": "cli",
 }
 

@@ -437,7 +437,8 @@ def test_a_graph_serves_one_net() -> None:
 
 def test_matrices_must_be_arrays() -> None:
     images, labels = make_batch()
-    with pytest.raises(BatchError, match=r"^matrix 0 must be a numpy array; found list$"):
+    says = r"^matrix 0 must be a numpy array or ByteImages; found list$"
+    with pytest.raises(BatchError, match=says):
         make_net(between(FC)).forward([images.tolist(), labels])
 
 

@@ -16,7 +16,7 @@ from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
 from convnet.geometry import Shape
 from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Earlier, Layer, Mode
-from convnet.layer_types.data import DataLayer
+from convnet.layer_types.data import DataLayer, Matrices
 from convnet.ops.base import Ops
 from convnet.plan import Buffer, Part, new_buffer
 
@@ -118,7 +118,7 @@ class CostLayer(Layer):
         """The costs that are reported as one under this cost's name: itself and all below it."""
         return [self, *(member for child in self.children for member in child.family)]
 
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+    def check_data(self, matrices: Matrices) -> None:
         """Looks at the data of a batch before it is used.
 
         Raises:
@@ -147,7 +147,7 @@ class ClassLabelCost(CostLayer):
         self.classes = self.inputs[1].shape.size
         self.classes_of = self.inputs[1].name
 
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+    def check_data(self, matrices: Matrices) -> None:
         labels = self.labels.read(matrices)
         valid = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
         if not valid.all():
@@ -170,7 +170,7 @@ class GroupLabelCost(CostLayer):
         super().__init__(spec, inputs, earlier)
         self.labels = label_layer(self.inputs[0])
 
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+    def check_data(self, matrices: Matrices) -> None:
         if not np.isfinite(self.labels.read(matrices)).all():
             raise BatchError(f"labels of '{self.name}' must be finite numbers")
 

@@ -11,7 +11,7 @@ from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
 from convnet.layer_types.base import Backward, Earlier, Layer, Mode
 from convnet.layer_types.cost import ClassLabelCost, CostLayer, GroupLabelCost
-from convnet.layer_types.data import DataLayer
+from convnet.layer_types.data import DataLayer, Matrices
 from convnet.ops.base import Ops
 from convnet.plan import Buffer
 
@@ -114,7 +114,7 @@ class LocrankCost(CostLayer):
             )
         self.weights = weights
 
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+    def check_data(self, matrices: Matrices) -> None:
         weights = self.weights.read(matrices)
         valid = np.isfinite(weights) & (weights >= 0)
         if not valid.all():

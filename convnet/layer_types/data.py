@@ -11,8 +11,11 @@ from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
 from convnet.layer_types.base import Layer, Mode
-from convnet.ops.base import Ops
+from convnet.ops.base import Array, Ops
+from convnet.ops.spec.images import ByteImages
 from convnet.plan import Buffer
+
+Matrices = Sequence[np.ndarray | ByteImages]
 
 
 class DataLayer(Layer):
@@ -49,6 +52,14 @@ class DataLayer(Layer):
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
         """Nothing: the net uploads the data before each step."""
 
-    def read(self, matrices: Sequence[np.ndarray]) -> np.ndarray:
+    def read(self, matrices: Matrices) -> np.ndarray:
         """The rows of a batch that this layer puts out."""
-        return matrices[self.index][self.rows]
+        return np.asarray(matrices[self.index])[self.rows]
+
+    def upload(self, ops: Ops, matrices: Matrices, target: Array) -> None:
+        """Copies them to where the net runs; images that are bytes become numbers there."""
+        matrix = matrices[self.index]
+        if isinstance(matrix, ByteImages) and self.shape.size == self.matrix_rows:
+            ops.upload_images(matrix, target)
+        else:
+            ops.upload(self.read(matrices), target)

@@ -50,7 +50,8 @@ class Ops(
 ):
     """One backend. `dtype` is the type of all its arrays.
 
-    The families of operations are in convnet/ops/spec/; memory and learning are here.
+    The families of operations are in convnet/ops/spec/; memory and learning are here. (Images that
+    are bytes are uploaded by one of ImageOps.)
     """
 
     name: str

@@ -92,7 +92,8 @@ def _announce(session: Session) -> None:
     report.text("Training ConvNet")
     report.text(report.option_table(session.options))
     report.text(report.RULE)
-    device = "the CPU" if session.backend == "cpu" else f"the GPU ({session.backend})"
+    gpu = f"the GPU ({session.backend}, {session.options.precision})"
+    device = "the CPU" if session.backend == "cpu" else gpu
     report.text(f"Running on {device}; a first run compiles its kernels, about half a minute")
     report.text(f"Current time: {time.asctime()}")
     report.text(f"Saving checkpoints to {session.directory}")

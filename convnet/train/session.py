@@ -136,6 +136,7 @@ def open_session(given: dict[str, Any]) -> Session:
             checkpoint,
             batch_size=options.mini,
             backend=backend,
+            precision=options.precision,
             conserve_mem=options.conserve_mem,
             name=name,
             data_shapes=shapes,
@@ -151,7 +152,7 @@ def open_session(given: dict[str, Any]) -> Session:
         )
         net = new_net(
             graph,
-            make_ops(backend),
+            make_ops(backend, options.precision),
             batch_size=options.mini,
             seed=options.seed,
             conserve_mem=options.conserve_mem,

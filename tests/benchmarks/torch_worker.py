@@ -1,7 +1,8 @@
-"""PyTorch's side of bench.py: python torch_worker.py FILES SIDE BATCH THREADS LAYOUT
+"""PyTorch's side of bench.py: python torch_worker.py FILES SIDE BATCH THREADS LAYOUT [DEVICE]
 
 LAYOUT is NCHW, channels-last, or compile (channels-last through torch.compile). The nets are
-those of the layer files, with the loss and SGD with momentum.
+those of the layer files, with the loss and SGD with momentum. DEVICE is cpu or cuda, on which all
+products are in full float32, and cuDNN looks for its fastest algorithms.
 """
 
 from __future__ import annotations
@@ -150,11 +151,14 @@ NETS = {
 
 def main() -> None:
     files, (side, batch, threads), layout = sys.argv[1], map(int, sys.argv[2:5]), sys.argv[5]
+    device = sys.argv[6] if len(sys.argv) > 6 else "cpu"
     torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
-    net = NETS[files]()
-    images = torch.randn(batch, 3, side, side)
-    labels = torch.randint(10, (batch,))
+    net = NETS[files]().to(device)
+    images = torch.randn(batch, 3, side, side, device=device)
+    labels = torch.randint(10, (batch,), device=device)
     net(images)  # gives lazy layers their sizes
     if layout != "NCHW":
         net = net.to(memory_format=torch.channels_last)

@@ -16,7 +16,7 @@ from convnet.ops.spec.metric import Margins
 from convnet.resampling import Resampling
 
 OPERATIONS = sorted(Ops.__abstractmethods__)
-MEMORY = {"empty", "upload", "download"}
+MEMORY = {"empty", "upload", "upload_images", "download"}
 ARRAYS = (In, In | None, Out, InOut)
 NOT_ARRAYS = (
     *(Window, Pool, Norm, Resampling, ChannelMatrix, Neuron, RandomKey, Margins),

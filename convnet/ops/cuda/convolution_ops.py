@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, prod
 from typing import Literal, NamedTuple
 
+from convnet.errors import DeviceError
 from convnet.geometry import Window
 from convnet.neurons import Neuron
+from convnet.ops.cuda.driver import Driver, dotted
 from convnet.ops.cuda.launch import checked
 from convnet.ops.cuda.neurons import NeuronLauncher
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.convolution import ConvolutionOps
+from convnet.precision import Precision
 
 DEPTH = 16  # terms of a step, see kernels/gemm.cuh
 # The sum of a weight's gradient is divided into parts until there is work for so many blocks, but
 # none has fewer steps than this.
 BLOCKS, STEPS = 256, 8
+TENSOR_ARCH = 80  # compute capability times 10 of the first devices with tf32 and bf16
 
 
 class Tile(NamedTuple):
@@ -69,7 +73,7 @@ class Plan(NamedTuple):
     def filters_shape(self) -> tuple[int, int]:
         return self.g.local_filters_shape if self.local else self.g.conv_filters_shape
 
-    def constants(self, N: int) -> dict[str, int]:
+    def constants(self, N: int, precision: Precision) -> dict[str, int]:
         """The constants of kernels/convolution.cu."""
         g = self.g
         sides = {
@@ -94,6 +98,7 @@ class Plan(NamedTuple):
             "OUT_HEIGHT": g.out_height,
             "OUT_WIDTH": g.out_width,
             "IMAGE_QUADS": int(N % 4 == 0),
+            "PRECISION": precision.constant,
             **sides,
         }
 
@@ -110,6 +115,15 @@ def clamps(neuron: Neuron) -> tuple[float, float] | None:
 
 class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
     """This part of CudaOps."""
+
+    def __init__(self, driver: Driver, precision: Precision) -> None:
+        super().__init__(driver)
+        if precision != Precision.FP32 and driver.arch < TENSOR_ARCH:
+            raise DeviceError(
+                f"{precision} needs a GPU of compute capability {dotted(TENSOR_ARCH)} or higher; "
+                f"this one has {dotted(driver.arch)}: choose --precision fp32"
+            )
+        self._precision = precision
 
     def conv_fprop(
         self,
@@ -266,7 +280,9 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         grid: tuple[int, int, int],
         *args: Array | float,
     ) -> None:
-        self._launch("convolution", name, grid, (tile.threads,), *args, **plan.constants(N))
+        blocks = (prod(grid),)  # in one dimension, as the others end at 65535
+        constants = plan.constants(N, self._precision)
+        self._launch("convolution", name, blocks, (tile.threads,), *args, **constants)
 
 
 def _one_pixel(weights: Array) -> Plan:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from convnet.errors import DeviceError
 from convnet.ops.cuda.driver import Constant, compiler_options, source_file
@@ -39,12 +40,12 @@ class CupyDriver(GpuDriver):
         self._device = _open_device(self._cupy, device)
         super().__init__(int(self._device.compute_capability), sources)
 
-    def empty(self, size: int) -> Any:
+    def empty(self, size: int, dtype: DTypeLike = np.float32) -> Any:
         try:
-            return self._cupy.empty(size, np.float32)
+            return self._cupy.empty(size, dtype)
         except self._cupy.cuda.memory.OutOfMemoryError:
             free, _ = self._cupy.cuda.runtime.memGetInfo()
-            raise out_of_memory(4 * size, free) from None
+            raise out_of_memory(size * np.dtype(dtype).itemsize, free) from None
 
     def download(self, source: Any) -> np.ndarray:
         host: np.ndarray = self._cupy.asnumpy(source)

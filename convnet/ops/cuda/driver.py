@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from convnet.errors import DeviceError
 from convnet.ops.roles import Array
@@ -52,8 +53,8 @@ class Kernel(Protocol):
 class Driver(Protocol):
     """One device.
 
-    Device arrays are float32, C-contiguous and opaque; they have size, shape, dtype,
-    reshape(...), and slices a[start:stop] of one-dimensional arrays, all of them views.
+    Device arrays are C-contiguous and opaque; they have size, shape, dtype, reshape(...), and
+    slices a[start:stop] of one-dimensional arrays, all of them views.
 
     Attributes:
         name: "cupy", "pycuda" or "emulated".
@@ -63,15 +64,15 @@ class Driver(Protocol):
     name: str
     arch: int
 
-    def empty(self, size: int) -> Array:
-        """A new array of shape (size,), content undefined (NaN on the emulated device).
+    def empty(self, size: int, dtype: DTypeLike = np.float32) -> Array:
+        """A new array of shape (size,), content undefined (all bits 1 on the emulated device).
 
         Raises:
             DeviceError: not enough memory.
         """
 
     def upload(self, source: np.ndarray, target: Array) -> None:
-        """Copies a host array to a device array of the same size, converting to float32."""
+        """Copies a host array to a device array of the same size, converting to its dtype."""
 
     def download(self, source: Array) -> np.ndarray:
         """A host copy."""
@@ -131,6 +132,11 @@ def source_file(folder: Path, file: str) -> Path:
     if not path.exists():
         raise DeviceError(f"{path}: no such file of kernels")
     return path
+
+
+def dotted(arch: int) -> str:
+    """The compute capability, such as 8.0."""
+    return f"{arch // 10}.{arch % 10}"
 
 
 def check_launch(

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from convnet.ops.cuda.launch import Launcher, checked
+from convnet.ops.cuda.launch import LANES, TEAMS, Launcher, checked
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.images import (
     LAB_BEND,
     LAB_POWER,
     LAB_SLOPE,
     LAB_START,
+    ByteImages,
     ChannelMatrix,
     ImageOps,
 )
 from convnet.resampling import Resampling
 
+RUN = 128  # bytes of an image's row that a block prepares, as in the kernels' file
+
 
 class CudaImageOps(Launcher, ImageOps):
     """This part of CudaOps."""
+
+    def upload_images(self, images: ByteImages, acts: Out) -> None:
+        N, rows, columns, _ = images.pixels.shape
+        C, H, W = images.mean.shape
+        self._launch(
+            "images",
+            "prepare",
+            (-(-N // LANES), -(-W * C // RUN), H),
+            (LANES, TEAMS),
+            *map(self._uploaded, (images.pixels, images.places, images.mean, images.colours)),
+            float(images.scale),
+            checked("acts", acts, C, H, W, N),
+            *(rows, columns, C, H, W, N),
+        )
 
     def resample_fprop(self, g: Resampling, images: In, acts: Out) -> None:
         self._resample(g, "images", images, "acts", acts, False)
@@ -98,4 +115,4 @@ def _with_spans(matrix: np.ndarray) -> np.ndarray:
     used = matrix != 0
     first = used.argmax(axis=1)
     end = np.where(used.any(axis=1), matrix.shape[1] - used[:, ::-1].argmax(axis=1), 0)
-    return np.column_stack([first, end, matrix])
+    return np.column_stack([first, end, matrix]).astype(np.float32)

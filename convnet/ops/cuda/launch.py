@@ -15,6 +15,7 @@ from convnet.ops.cuda.driver import Constant, Driver
 from convnet.ops.roles import Array
 
 MAX_SIZE = 2**31  # kernels count in 32 bits
+REMEDY = "take smaller minibatches"
 BLOCK = 256
 LANES, TEAMS = 32, 8
 
@@ -32,8 +33,7 @@ def checked(name: str, array: Array, *shape: int) -> Array:
         )
     if array.size >= MAX_SIZE:
         raise ShapeError(
-            f"'{name}' has {array.size} numbers; a kernel works on fewer than {MAX_SIZE}: "
-            "take smaller minibatches"
+            f"'{name}' has {array.size} numbers; a kernel works on fewer than {MAX_SIZE}: {REMEDY}"
         )
     return array
 
@@ -86,8 +86,10 @@ class Launcher:
         return self._held[:size]
 
     def _uploaded(self, values: np.ndarray) -> Array:
-        """A copy on the device, flat."""
-        array = self._driver.empty(values.size)
+        """A copy on the device, flat, of the same dtype."""
+        if values.size >= MAX_SIZE:
+            raise ShapeError(f"{values.size} numbers are too many for a kernel: {REMEDY}")
+        array = self._driver.empty(values.size, values.dtype)
         self._driver.upload(values.reshape(-1), array)
         return array
 

@@ -1,4 +1,4 @@
-"""The operations on a GPU: CUDA kernels of our own in float32."""
+"""The operations on a GPU: CUDA kernels of our own, on float32 numbers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from convnet.ops.cuda.rankings_ops import CudaRankingOps
 from convnet.ops.cuda.windows_ops import CudaWindowOps
 from convnet.ops.cuda.winograd_ops import CudaWinogradOps
 from convnet.ops.roles import Array, In, InOut, Out
+from convnet.precision import Precision
 
 
 class CudaOps(
@@ -40,8 +41,15 @@ class CudaOps(
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, driver: Driver) -> None:
-        super().__init__(driver)
+    def __init__(self, driver: Driver, precision: Precision = Precision.FP32) -> None:
+        """
+        Args:
+            precision: of the factors of conv, local and fc; everything else is float32.
+
+        Raises:
+            DeviceError: the device does not have this precision.
+        """
+        super().__init__(driver, precision)
         self.name = f"cuda ({driver.name})"
 
     def empty(self, size: int) -> Array:
@@ -84,7 +92,7 @@ class CudaOps(
         self._launch(
             "sgd",
             "bound_columns",
-            (-(-F // LANES), modules),
+            (-(-F // LANES) * modules,),
             (LANES, TEAMS),
             checked("weights", weights, modules, rows, F),
             float(low),

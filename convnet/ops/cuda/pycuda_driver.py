@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from convnet.errors import DeviceError
 from convnet.ops.cuda.driver import Constant, compiler_options, source_file
@@ -45,12 +46,12 @@ class PycudaDriver(GpuDriver):
         # The context that all libraries of the process share. It stays until the process ends.
         opened.retain_primary_context().push()
 
-    def empty(self, size: int) -> Any:
+    def empty(self, size: int, dtype: DTypeLike = np.float32) -> Any:
         try:
-            return self._gpuarray.empty(size, np.float32)
+            return self._gpuarray.empty(size, dtype)
         except self._cuda.MemoryError:
             free, _ = self._cuda.mem_get_info()
-            raise out_of_memory(4 * size, free) from None
+            raise out_of_memory(size * np.dtype(dtype).itemsize, free) from None
 
     def download(self, source: Any) -> np.ndarray:
         host: np.ndarray = source.get()

@@ -19,12 +19,15 @@ from convnet.ops.cuda.convolution_ops import (
     bias_kind,
     clamps,
 )
-from convnet.ops.cuda.driver import Constant
+from convnet.ops.cuda.driver import MAX_GRID, Constant
 from convnet.ops.cuda.launch import BLOCK, checked
 from convnet.ops.roles import Array, In, Out
-from convnet.ops.winograd import POINTS, SIDE, SIZES, matrices
+from convnet.ops.winograd import SIZES, matrices
+from convnet.precision import Precision
 
 QUAD = 4  # numbers that are copied at once, see kernels/gemm.cuh
+SIDE = 6  # of a tile of the source
+POINTS = SIDE * SIDE
 WORKSPACE = 2**26  # the most numbers that points and sums take in all: 256 MiB
 # Each number at a point goes through memory twice more than in the plain formula, once written and
 # once read: so many bytes. While a byte moves a GPU does some 10 multiply-adds (the peaks of an
@@ -116,6 +119,8 @@ def is_faster(plan: PointPlan) -> bool:
     g = plan.g
     if g.stride != 1 or g.filter_size not in SIZES or g.group_filters % QUAD or not plan.line:
         return False
+    if max(g.channels, g.filters, POINTS * g.groups) > min(MAX_GRID):  # in its launches
+        return False
     _, height, width = plan.target_shape
     pairs = g.group_channels * g.group_filters
     shares = -(-plan.columns // plan.line)  # each reads the filters' points again
@@ -137,7 +142,7 @@ def product_tiles(g: Window) -> dict[str, Tile]:
 @cache
 def point_constants(g: Window) -> dict[str, Constant]:
     """The constants of kernels/winograd.cu."""
-    A, G, B = matrices(g.filter_size)
+    A, G, B = matrices(g.filter_size, SIDE)
     named = {"SUMS_TO_TARGET": A.T, "FILTERS_TO_POINTS": G, "SOURCE_TO_POINTS": B}
     return {
         "FILTER_SIZE": g.filter_size,
@@ -208,7 +213,7 @@ class CudaWinogradOps(CudaConvolutionOps):
 
     def _is_for_points(self, plan: PointPlan) -> bool:
         """Whether Winograd's method computes this. All its products are in float32."""
-        return is_faster(plan)
+        return self._precision == Precision.FP32 and is_faster(plan)
 
     def _correlate(
         self,

@@ -35,7 +35,7 @@ class FakeArray:
 
     def set(self, values: np.ndarray) -> None:
         assert values.shape == self.shape
-        assert values.dtype == np.float32
+        assert values.dtype == self.dtype
         assert values.flags.c_contiguous
         self.data[...] = values
 
@@ -111,9 +111,9 @@ class FakeCupy:
         return 2
 
     def empty(self, size: int, dtype: type) -> FakeArray:
-        if 4 * size > self.free:
+        if size * np.dtype(dtype).itemsize > self.free:
             raise OutOfMemoryError
-        return FakeArray(np.full(size, np.nan, dtype))
+        return FakeArray(np.zeros(size, dtype))
 
     def asnumpy(self, array: FakeArray) -> np.ndarray:
         return array.data.copy()

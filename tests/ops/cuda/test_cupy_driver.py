@@ -36,9 +36,11 @@ def test_opens_the_device_that_is_asked_for(cupy, sources):
     assert (driver.name, driver.arch, cupy.used) == ("cupy", 90, 1)
 
 
-def test_copies_convert_to_float32(cupy, sources):
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_copies_convert_to_the_type_of_the_array(cupy, sources, dtype):
     driver = CupyDriver(0, sources)
-    array = driver.empty(6).reshape(2, 3)
+    array = driver.empty(6, dtype).reshape(2, 3)
+    assert array.dtype == dtype
     values = np.arange(6.0).reshape(3, 2).T
     driver.upload(values, array)
     np.testing.assert_array_equal(driver.download(array), values)

@@ -24,7 +24,7 @@ class OutOfMemoryError(FakeError, MemoryError):
 class FakeArray:
     def __init__(self, data: np.ndarray) -> None:
         self.data = data
-        self.shape, self.size = data.shape, data.size
+        self.shape, self.size, self.dtype = data.shape, data.size, data.dtype
         self.gpudata = data.ctypes.data
 
     def reshape(self, *shape) -> FakeArray:
@@ -32,7 +32,7 @@ class FakeArray:
 
     def set(self, values: np.ndarray) -> None:
         assert values.shape == self.shape
-        assert values.dtype == np.float32
+        assert values.dtype == self.dtype
         self.data[...] = values
 
     def get(self) -> np.ndarray:
@@ -93,9 +93,9 @@ def machine(monkeypatch):
         return state.functions[name]
 
     def empty(size: int, dtype: type) -> FakeArray:
-        if 4 * size > 2**20:
+        if size * np.dtype(dtype).itemsize > 2**20:
             raise OutOfMemoryError
-        return FakeArray(np.full(size, np.nan, dtype))
+        return FakeArray(np.zeros(size, dtype))
 
     driver, gpuarray = ModuleType("pycuda.driver"), ModuleType("pycuda.gpuarray")
     driver.__dict__.update(
@@ -136,6 +136,7 @@ def test_copies(machine, sources):
     array = driver.empty(6).reshape(2, 3)
     driver.upload(np.arange(6.0), array)
     assert driver.download(array).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert driver.empty(6, np.uint8).dtype == np.uint8
     driver.synchronize()
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from convnet.errors import DeviceError
 from convnet.ops.cuda.driver import OPT_IN_SHARED, Constant, definitions, source_file
@@ -16,7 +17,7 @@ from convnet.resources import find_folder
 
 
 class EmulatedDriver:
-    """Runs kernels on the host. New arrays are full of NaN.
+    """Runs kernels on the host. In new arrays all bits are 1, which is NaN.
 
     It is no kinder than a GPU: arguments of another type than the kernel declares, launches
     beyond the limits of CUDA, and host arrays are errors.
@@ -57,8 +58,8 @@ class EmulatedDriver:
         self._libraries: dict[tuple[object, ...], tuple[Path, list[str]]] = {}
         self._kernels: dict[tuple[object, ...], EmulatedKernel] = {}
 
-    def empty(self, size: int) -> DeviceArray:
-        return new_array(size)
+    def empty(self, size: int, dtype: DTypeLike = np.float32) -> DeviceArray:
+        return new_array(size, np.dtype(dtype))
 
     def upload(self, source: np.ndarray, target: DeviceArray) -> None:
         if source.size != target.size:

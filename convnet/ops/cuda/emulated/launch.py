@@ -33,7 +33,7 @@ class _Range(ctypes.Structure):
 
 
 class _Parameter(ctypes.Structure):
-    _fields_ = (("kind", ctypes.c_char), ("alignment", ctypes.c_int))
+    _fields_ = (("kind", ctypes.c_char), ("element", ctypes.c_char), ("alignment", ctypes.c_int))
 
 
 class _Finding(ctypes.Structure):
@@ -107,11 +107,12 @@ class EmulatedKernel:
         self._call = ctypes.cast(getattr(loaded, f"emulated_call_{name}"), ctypes.c_void_p)
         list_parameters = getattr(loaded, f"emulated_parameters_{name}")
         list_parameters.restype = ctypes.POINTER(_Parameter)
-        self._parameters: list[tuple[str, int]] = []
+        self._parameters: list[tuple[str, str, int]] = []
         for parameter in list_parameters():
             if not parameter.alignment:
                 break
-            self._parameters.append((parameter.kind.decode(), parameter.alignment))
+            kind, element = parameter.kind.decode(), parameter.element.decode()
+            self._parameters.append((kind, element, parameter.alignment))
         self._bound: int = getattr(loaded, f"emulated_bound_{name}")()
 
     def __call__(
@@ -162,9 +163,12 @@ class EmulatedKernel:
             )
         cells = np.zeros(len(args), np.uint64)
         arrays = []
-        for i, (arg, (kind, alignment)) in enumerate(zip(args, self._parameters, strict=True)):
-            expected = "a device array" if kind == "*" else f"numpy.{np.dtype(kind).name}"
-            if kind == "*" and isinstance(arg, DeviceArray):
+        for i, (arg, parameter) in enumerate(zip(args, self._parameters, strict=True)):
+            kind, element, alignment = parameter
+            expected = f"numpy.{np.dtype(element).name}"
+            if kind == "*":
+                expected = f"a device array of {expected}"
+            if kind == "*" and isinstance(arg, DeviceArray) and arg.dtype == np.dtype(element):
                 address = address_of(arg.data)
                 if address % alignment:
                     raise DeviceError(
@@ -178,7 +182,7 @@ class EmulatedKernel:
             else:
                 raise DeviceError(
                     f"kernel '{self._name}', argument {i}: expected {expected}; "
-                    f"found {type(arg).__module__}.{type(arg).__name__}"
+                    f"found {_kind_of(arg)}"
                 )
         return cells, arrays
 
@@ -216,7 +220,7 @@ class EmulatedKernel:
         elif finding.array >= 0:
             positions = [i for i, arg in enumerate(args) if isinstance(arg, DeviceArray)]
             position = positions[finding.array]
-            size, number = args[position].size, finding.offset / 4
+            size, number = args[position].size, finding.offset / args[position].dtype.itemsize
             text += f" argument {position} (an array of {size}), number {number:g}"
         if (finding.other_block, finding.other_thread) != (finding.block, finding.thread):
             other = self._place(
@@ -229,6 +233,12 @@ class EmulatedKernel:
         block_at, thread_at = _position(block, launch.grid), _position(thread, launch.block)
         line = f" at {_line(self._library, code - self._image.begin)}" if code else ""
         return f"block {block_at} thread {thread_at}{line}"
+
+
+def _kind_of(argument: Any) -> str:
+    if isinstance(argument, DeviceArray):
+        return f"a device array of numpy.{argument.dtype.name}"
+    return f"{type(argument).__module__}.{type(argument).__name__}"
 
 
 @cache
