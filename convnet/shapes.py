@@ -28,6 +28,7 @@ LABELS = {
     "cost.locrank": 3,
     "cost.margin": 0,
     "cost.triplet": 0,
+    "cost.contrastive": 0,
     "cost.center": 0,
 }
 """Costs that take data with one number per image, and as which of their inputs."""

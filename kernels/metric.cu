@@ -140,6 +140,8 @@ __device__ inline bool is_pair(const float* labels, int a, int p) {
     return a < p && labels[a] == labels[p] && labels[a] >= 0;
 }
 
+__device__ inline float at_least_one(float count) { return count > 1 ? count : 1; }
+
 // negatives(a, p) = n of the triplet of a pair, -1 where there is none; see Ops.triplet_cost.
 // Launch `numbers`, for (N, N).
 extern "C" __global__ void choose_negatives(const float* labels, const float* distances,
@@ -197,7 +199,7 @@ extern "C" __global__ void triplet_sums(const float* labels, const float* distan
 // The values of Ops.triplet_cost, from the six sums. A NaN passes, though it is in no triplet.
 // Launch: one thread.
 extern "C" __global__ void triplet_values(const float* sums, float* values, int N) {
-    const auto mean = [&](float sum, float count) { return count > 0 ? N * (sum / count) : sum; };
+    const auto mean = [&](float sum, float count) { return N * (sum / at_least_one(count)); };
     values[0] = mean(sums[0], sums[1]) + 0 * (sums[3] + sums[5]);
     values[1] = sums[1];
     values[2] = sums[2];
@@ -214,6 +216,59 @@ extern "C" __global__ void triplet_slopes(const float* negatives, const float* t
     int uses = negatives[i] >= 0;
     for (int p = 0; p < N; ++p) uses -= row[p] == i % N;
     slopes[i] = uses == 0 ? 0 : coeff * N / *triplets * uses;
+}
+
+// Sums for each image i over all j > i: pairs, their distances, pairs of different labels, their
+// distances, what these lack of the margin, squared, and how many lack some; (6, N).
+// Launch: grid N, block (32, 8).
+extern "C" __global__ void contrastive_sums(const float* labels, const float* distances,
+                                            float margin, float* sums, int N) {
+    const int i = blockIdx.x;
+    double of[6] = {0, 0, 0, 0, 0, 0};
+    for (int j = i + 1 + threadIdx.y * LANES + threadIdx.x; j < N; j += TEAMS * LANES) {
+        const float distance = distances[i * N + j];
+        if (is_pair(labels, i, j)) {
+            of[0] += 1;
+            of[1] += distance;
+        } else if (labels[i] != labels[j]) {
+            const float missing = margin - sqrtf(distance);
+            of[2] += 1;
+            of[3] += distance;
+            of[4] += missing <= 0 ? 0 : missing * missing;
+            of[5] += missing > 0;
+        }
+    }
+    for (int k = 0; k < 6; ++k) {
+        const double sum = sum_over_block(of[k]);
+        if (threadIdx.x == 0 && threadIdx.y == 0) sums[k * N + i] = sum;
+    }
+}
+
+// The values of Ops.contrastive_cost, from the six sums. Launch: one thread.
+extern "C" __global__ void contrastive_values(const float* sums, float* values, int N) {
+    const float same = N / at_least_one(sums[0]), other = N / at_least_one(sums[2]);
+    values[0] = (same * sums[1] + other * sums[4]) / 2;
+    values[1] = sums[5];
+    values[2] = same * sums[1];
+    values[3] = other * sums[3];
+}
+
+// The gradients of the distances, in place of these, (N, N). Launch `numbers`.
+extern "C" __global__ void contrastive_slopes(const float* labels, float* distances,
+                                              const float* sums, float margin, float coeff, int N,
+                                              int size) {
+    const int number = this_number();
+    if (number >= size) return;
+    const int i = number / N, j = number % N;
+    float slope = 0;
+    if (is_pair(labels, i, j)) {
+        slope = 1 / at_least_one(sums[0]);
+    } else if (i < j && labels[i] != labels[j]) {
+        const float away = sqrtf(distances[number]), missing = margin - away;
+        slope = missing <= 0 ? 0 : -missing / (away > 1e-6f ? away : 1e-6f);
+        slope /= at_least_one(sums[2]);
+    }
+    distances[number] = coeff * N / 2 * slope;
 }
 
 // --- centers (rows, classes) ---------------------------------------------------------------------

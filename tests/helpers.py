@@ -76,6 +76,7 @@ NEW_TYPES = {
     "cost.margin",
     "cost.triplet",
     "cost.center",
+    "cost.contrastive",
 }
 NEW_LAYER = layer("b1", "batchnorm", "c3", neuron="relu")
 

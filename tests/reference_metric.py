@@ -177,3 +177,42 @@ def center_track(
         delta = sum((centers[:, j] - x for x in images), start=np.zeros(len(inputs)))
         moved[:, j] -= rate * delta / (1 + len(images))
     return moved
+
+
+def pairs_of(labels: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Pairs of images with one label, and with different ones."""
+    given = labels.ravel()
+    couples = [(i, j) for i in range(given.size) for j in range(i + 1, given.size)]
+    same = [(i, j) for i, j in couples if given[i] == given[j] and given[i] >= 0]
+    return same, [(i, j) for i, j in couples if given[i] != given[j]]
+
+
+def contrastive_cost(labels: np.ndarray, inputs: np.ndarray, margin: float) -> np.ndarray:
+    same, others = pairs_of(labels)
+    values, count = np.zeros(4), labels.size
+    for pair in same:
+        values[0] += count * distance(inputs, *pair) / 2 / len(same)
+        values[2] += count * distance(inputs, *pair) / len(same)
+    for pair in others:
+        missing = max(0, margin - sqrt(distance(inputs, *pair)))
+        values[0] += count * missing**2 / 2 / len(others)
+        values[1] += missing > 0
+        values[3] += count * distance(inputs, *pair) / len(others)
+    return values
+
+
+def contrastive_bprop(
+    labels: np.ndarray, inputs: np.ndarray, margin: float, coeff: float
+) -> np.ndarray:
+    same, others = pairs_of(labels)
+    grad, factor = np.zeros_like(inputs), coeff * labels.size
+    for i, j in (*same, *others):
+        way = inputs[:, i] - inputs[:, j]
+        if (i, j) in same:
+            step = factor / len(same) * way
+        else:
+            away = sqrt(distance(inputs, i, j))
+            step = -factor / len(others) * max(0, margin - away) / max(away, 1e-6) * way
+        grad[:, i] += step
+        grad[:, j] -= step
+    return grad

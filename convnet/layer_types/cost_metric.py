@@ -143,6 +143,49 @@ class TripletCost(GroupLabelCost):
         return f"{text}, collapsed" if collapsed else text
 
 
+class ContrastiveCost(GroupLabelCost):
+    """Images of one label shall be near to each other, others at least `margin` apart.
+
+    Inputs: the labels (one number per image) and a layer, usually l2norm. With the distance d of
+    two images, the mean of d^2 / 2 over all pairs in the minibatch with one label, plus the mean of
+    max(0, margin - d)^2 / 2 over all with different labels, times the number of images; a mean over
+    none is 0. Labels below 0 are of images that differ from all others and are no pairs.
+
+    Printed are the cost; how many pairs with different labels are nearer than the margin; and the
+    mean squared distances of pairs with one label and with different ones, nearly 0 where all have
+    become alike. Hadsell, Chopra and LeCun, "Dimensionality Reduction by Learning an Invariant
+    Mapping" (2006).
+    """
+
+    type_name = "cost.contrastive"
+    title = "contrastive cost"
+    keys = (
+        *CostLayer.keys,
+        Key("margin", Float(above=0), "of distances", default=1.0, file="parameters"),
+    )
+    value_names = ("contrastive loss", "near others", "distance of pairs", "distance of others")
+
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
+        super().__init__(spec, inputs, earlier)
+        self.margin: float = spec.values["margin"]
+
+    def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
+        ops.contrastive_cost(x[0].reshape(1), x[1].reshape(-1), self.margin, self.values_buffer)
+
+    def backward(self, ops: Ops, b: Backward) -> None:
+        grad = b.dx[1]
+        if grad is not None:
+            labels, inputs, target = b.x[0].reshape(1), b.x[1].reshape(-1), grad.buffer.reshape(-1)
+            ops.contrastive_bprop(labels, inputs, self.margin, self.coeff, target, grad.add)
+
+    def format(self, values: Sequence[float], cases: int, label_names: Sequence[str]) -> str:
+        loss, near, same, others = values
+        return (
+            f"{loss / cases:.6f}, (near others) {near:.0f}, "
+            f"(distances) {same / cases:.6f}, {others / cases:.6f}"
+        )
+
+
 class CenterCost(ClassLabelCost):
     """Images of a class shall be near to its center: half the squared distance from it.
 

@@ -8,7 +8,7 @@ from convnet.layer_types.colors import Rgb2LabLayer, Rgb2YuvLayer
 from convnet.layer_types.conv import CccpLayer, ConvLayer, LocalLayer
 from convnet.layer_types.cost import LogregCost, SoftmaxLayer, Sum2Cost
 from convnet.layer_types.cost_entropy import BceCost, CeCost, CrossentCost, DceCost
-from convnet.layer_types.cost_metric import CenterCost, MarginCost, TripletCost
+from convnet.layer_types.cost_metric import CenterCost, ContrastiveCost, MarginCost, TripletCost
 from convnet.layer_types.cost_ranking import GsinlabelCost, HingelossCost, LocrankCost
 from convnet.layer_types.data import DataLayer
 from convnet.layer_types.elementwise import (
@@ -94,6 +94,7 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         LocrankCost,
         MarginCost,
         TripletCost,
+        ContrastiveCost,
         CenterCost,
     )
 }

@@ -187,6 +187,20 @@ def test_mistakes_of_triplets() -> None:
     ]
 
 
+def test_contrasts() -> None:
+    net = cost_net(
+        "cost.contrastive", UNITS, "labels,unit", "margin=1.5\n", keep=("unit",), batch_size=6
+    )
+    matrices = people(0, 0, 1, 1, 2, -1)
+    got = net.forward(matrices, CHECK)["cost"]
+    expected = formulas.contrastive_cost(matrices[1], net.activity("unit").reshape(6, 6), 1.5)
+    np.testing.assert_allclose(got, expected, rtol=1e-10)
+    assert net.costs[0].format([2, 7, 1, 4], 4, []) == (
+        "0.500000, (near others) 7, (distances) 0.250000, 1.000000"
+    )
+    assert_gradients(net, matrices)
+
+
 # --- centers ------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,8 @@ COSTS = {
     + layer("cost", "cost.triplet", "labels,units"),
     "cost.center": DATA + BELOW
     + layer("cost", "cost.center", "labels,below", classes=CLASSES),
+    "cost.contrastive": DATA + BELOW + layer("units", "l2norm", "below")
+    + layer("cost", "cost.contrastive", "labels,units"),
     "cost.margin": DATA + BELOW + layer("scores", "cosfc", "below", outputs=CLASSES, initW=0.1)
     + layer("cost", "cost.margin", "labels,scores"),
 }  # fmt: skip

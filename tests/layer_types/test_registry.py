@@ -34,7 +34,7 @@ def test_types_of_the_dialect() -> None:
         "cost.crossent", "cost.ce", "cost.bce", "cost.dce", "cost.hingeloss", "cost.gsinlabel",
         "cost.locrank", "cccp", "sfc", "fcdropo", "fcdrop", "fcdropc", "fcdropcf", "pass", "union",
         "batchnorm", "prelu", "l2norm", "cosfc", "stopgrad", "cost.margin", "cost.triplet",
-        "cost.center",
+        "cost.center", "cost.contrastive",
     }  # fmt: skip
 
 

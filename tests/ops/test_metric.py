@@ -166,6 +166,37 @@ def test_gradient_of_triplets(semihard: bool) -> None:
     check_gradient(cost, data, np.array([0.75]), {"inputs": grad["inputs_grad"]})
 
 
+@pytest.mark.parametrize(("k", "n", "people"), [(1, 1, 1), (3, 7, 2), (5, 33, 4), (20, 70, 9)])
+@pytest.mark.parametrize("margin", [1.0, 3.0])
+def test_contrastive(ops: Ops, k: int, n: int, people: int, margin: float) -> None:
+    data = triplet_data(k, n, people, False)
+    data = {"labels": data["labels"], "inputs": data["inputs"], "margin": margin}
+    check(ops, "contrastive_cost", formulas.contrastive_cost(**data), **data)
+    grad = formulas.contrastive_bprop(**data, coeff=0.75)
+    check(ops, "contrastive_bprop", grad, **data, coeff=0.75)
+
+
+def test_contrastive_of_equal_images(ops: Ops) -> None:
+    labels, inputs = np.array([[0.0, 0, 1, 1]]), np.full((3, 4), 0.5)
+    data = {"labels": labels, "inputs": inputs, "margin": 2.0}
+    check(ops, "contrastive_cost", np.array([4 * 2.0, 4, 0, 0]), **data)
+    check(ops, "contrastive_bprop", np.zeros((3, 4)), **data, coeff=1)
+    inputs[1, 2] = np.nan
+    got = apply(ops, "contrastive_cost", **data, values=(4,))["values"]
+    assert np.isnan(got[0])
+
+
+def test_gradient_of_contrastive() -> None:
+    data = triplet_data(5, 12, 3, False)
+    data = {"labels": data["labels"], "inputs": data["inputs"], "margin": 3.0}
+    grad = apply(FLOAT64, "contrastive_bprop", **data, coeff=0.75, inputs_grad=(5, 12))
+
+    def cost(**arguments: Any) -> np.ndarray:
+        return apply(FLOAT64, "contrastive_cost", **arguments, values=(4,))["values"][:1]
+
+    check_gradient(cost, data, np.array([0.75]), {"inputs": grad["inputs_grad"]})
+
+
 @sizes
 def test_centers(ops: Ops, k: int, n: int) -> None:
     rng = np.random.default_rng(6)

@@ -92,6 +92,25 @@ class CpuMetricOps(MetricOps):
         target = checked("inputs_grad", inputs_grad, *shape)
         pairs.distances_bprop(inputs.reshape(shape), slopes, target, add)
 
+    def contrastive_cost(self, labels: In, inputs: In, margin: float, values: Out) -> None:
+        given, distances = _pairs(labels, inputs)
+        pairs.contrastive_cost(given, distances, float(margin), checked("values", values, 4))
+
+    def contrastive_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        given, slopes = _pairs(labels, inputs)
+        pairs.contrastive_slopes(given, slopes, float(margin), float(coeff))
+        shape = _rows(inputs)
+        target = checked("inputs_grad", inputs_grad, *shape)
+        pairs.distances_bprop(inputs.reshape(shape), slopes, target, add)
+
     def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
         arrays = _centered(labels, inputs, centers)
         center_kernels.center_cost(*arrays, checked("values", values, 2))
@@ -123,14 +142,20 @@ def _centered(labels: Array, inputs: Array, centers: Array) -> tuple[Array, Arra
     )
 
 
+def _pairs(labels: Array, inputs: Array) -> tuple[Array, Array]:
+    """The labels (N,), and squares of the distances between all images, (N, N)."""
+    rows, N = _rows(inputs)
+    distances = np.empty((N, N), np.float32)
+    pairs.distances(checked("inputs", inputs, rows, N), distances)
+    return checked("labels", labels, N), distances
+
+
 def _triplets(
     labels: Array, inputs: Array, margin: float, semihard: bool, key: RandomKey
 ) -> tuple[Array, Array]:
     """Squares of the distances between all images, and what is chosen for each pair; (N, N)."""
-    rows, N = _rows(inputs)
-    distances, negatives = np.empty((N, N), np.float32), np.empty((N, N), np.int32)
-    pairs.distances(checked("inputs", inputs, rows, N), distances)
-    given = checked("labels", labels, N)
+    given, distances = _pairs(labels, inputs)
+    negatives = np.empty(distances.shape, np.int32)
     words = key_words(key)
     pairs.choose_negatives(given, distances, np.float32(margin), semihard, words, negatives)
     return distances, negatives

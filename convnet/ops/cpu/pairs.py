@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 from numba import prange
 
@@ -120,3 +122,48 @@ def triplet_slopes(negatives: Array, coeff: float, slopes: Array) -> None:
                 slopes[a, p] += 1
                 slopes[a, n] -= 1
     slopes *= np.float32(coeff * cases / max(triplets, 1))
+
+
+@serial
+def contrastive_cost(labels: Array, distance: Array, margin: float, values: Array) -> None:
+    """The values of Ops.contrastive_cost."""
+    cases = labels.size
+    same = other = missing = 0.0
+    pairs = others = near = 0
+    for i in range(cases):
+        for j in range(i + 1, cases):
+            if is_pair(labels, i, j):
+                pairs += 1
+                same += distance[i, j]
+            elif labels[i] != labels[j]:
+                others += 1
+                other += distance[i, j]
+                away = sqrt(distance[i, j])
+                if not away >= margin:
+                    near += 1
+                    missing += (margin - away) ** 2
+    pairs, others = max(pairs, 1), max(others, 1)
+    values[0] = cases * (same / (2 * pairs) + missing / (2 * others))
+    values[1], values[2], values[3] = near, cases * same / pairs, cases * other / others
+
+
+@serial
+def contrastive_slopes(labels: Array, distance: Array, margin: float, coeff: float) -> None:
+    """The gradients of the distances, in place of these, (N, N)."""
+    cases = labels.size
+    pairs = others = 0
+    for i in range(cases):
+        for j in range(i + 1, cases):
+            pairs += is_pair(labels, i, j)
+            others += labels[i] != labels[j]
+    same = coeff * cases / (2 * max(pairs, 1))
+    other = coeff * cases / (2 * max(others, 1))
+    for i in range(cases):
+        for j in range(cases):
+            slope = 0.0
+            if i < j and is_pair(labels, i, j):
+                slope = same
+            elif i < j and labels[i] != labels[j]:
+                away = sqrt(distance[i, j])
+                slope = -other * max(0.0, margin - away) / max(away, 1e-6)
+            distance[i, j] = slope

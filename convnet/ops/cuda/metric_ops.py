@@ -98,34 +98,24 @@ class CudaMetricOps(Launcher, MetricOps):
         inputs_grad: Out,
         add: bool = False,
     ) -> None:
-        rows, N = _rows(inputs)
+        N = inputs.shape[-1]
         slopes, negatives, sums = self._triplets(labels, inputs, margin, semihard, key)
         triplets = sums[1:2]
         self._numbers(
             "metric", "triplet_slopes", N * N, negatives, triplets, float(coeff), slopes, N
         )
-        self._numbers(
-            "metric",
-            "pair_distances_bprop",
-            rows * N,
-            *(inputs, slopes, checked("inputs_grad", inputs_grad, rows, N), add, N),
-        )
+        self._distances_bprop(inputs, slopes, inputs_grad, add)
 
     def _triplets(
         self, labels: In, inputs: In, margin: float, semihard: bool, key: RandomKey
     ) -> tuple[Array, Array, Array]:
         """Distances and negatives, (N * N,), and the sums over anchors of triplet_sums, (6,)."""
-        rows, N = _rows(inputs)
+        N = inputs.shape[-1]
         scratch = self._scratch(2 * N * N + 6 * N + 6)
         distances, negatives = scratch[: N * N], scratch[N * N : 2 * N * N]
         by_anchor, sums = scratch[2 * N * N : -6], scratch[-6:]
         given = checked("labels", labels, N)
-        self._numbers(
-            "metric",
-            "pair_distances",
-            N * N,
-            *(checked("inputs", inputs, rows, N), distances, rows, N),
-        )
+        self._distances(inputs, distances)
         self._numbers(
             "metric",
             "choose_negatives",
@@ -136,6 +126,49 @@ class CudaMetricOps(Launcher, MetricOps):
         self._launch("metric", "triplet_sums", (N,), (LANES, TEAMS), *arguments)
         self._sum_rows(by_anchor, 6, sums)
         return distances, negatives, sums
+
+    def contrastive_cost(self, labels: In, inputs: In, margin: float, values: Out) -> None:
+        _, sums = self._contrasts(labels, inputs, margin)
+        target = checked("values", values, 4)
+        self._launch("metric", "contrastive_values", (1,), (1,), sums, target, inputs.shape[-1])
+
+    def contrastive_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        N = inputs.shape[-1]
+        slopes, sums = self._contrasts(labels, inputs, margin)
+        factors = (float(margin), float(coeff))
+        self._numbers("metric", "contrastive_slopes", N * N, labels, slopes, sums, *factors, N)
+        self._distances_bprop(inputs, slopes, inputs_grad, add)
+
+    def _contrasts(self, labels: In, inputs: In, margin: float) -> tuple[Array, Array]:
+        """Distances (N * N,), and the sums over images of contrastive_sums, (6,)."""
+        N = inputs.shape[-1]
+        scratch = self._scratch(N * N + 6 * N + 6)
+        distances, by_image, sums = scratch[: N * N], scratch[N * N : -6], scratch[-6:]
+        self._distances(inputs, distances)
+        arguments = (checked("labels", labels, N), distances, float(margin), by_image, N)
+        self._launch("metric", "contrastive_sums", (N,), (LANES, TEAMS), *arguments)
+        self._sum_rows(by_image, 6, sums)
+        return distances, sums
+
+    def _distances(self, inputs: In, distances: Array) -> None:
+        """Squares of the distances between all images, (N * N,)."""
+        rows, N = _rows(inputs)
+        given = checked("inputs", inputs, rows, N)
+        self._numbers("metric", "pair_distances", N * N, given, distances, rows, N)
+
+    def _distances_bprop(self, inputs: In, slopes: Array, inputs_grad: Out, add: bool) -> None:
+        """The gradient of the inputs, given that of each distance."""
+        rows, N = _rows(inputs)
+        target = checked("inputs_grad", inputs_grad, rows, N)
+        self._numbers("metric", "pair_distances_bprop", rows * N, inputs, slopes, target, add, N)
 
     def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
         rows, N = _rows(inputs)

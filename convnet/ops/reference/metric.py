@@ -83,6 +83,34 @@ class ReferenceMetricOps(MetricOps):
         slopes *= coeff * len(distances) / max(1, len(triplets))
         store(inputs_grad, _distances_bprop(inputs, slopes), add)
 
+    def contrastive_cost(self, labels: In, inputs: In, margin: float, values: Out) -> None:
+        distances = _distances(inputs)
+        pairs, others = _pairs(labels)
+        same, other = distances[pairs], distances[np.triu(others)]
+        missing = np.maximum(0, margin - np.sqrt(other))
+        values[0] = _mean(same) / 2 + _mean(missing**2) / 2
+        values[1] = (missing > 0).sum()
+        values[2:4] = _mean(same), _mean(other)
+        for i in (0, 2, 3):
+            values[i] *= len(distances)
+
+    def contrastive_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        roots = np.sqrt(_distances(inputs))
+        pairs, others = _pairs(labels)
+        others = np.triu(others)
+        slopes = pairs / (2 * max(1, pairs.sum()))
+        missing = np.maximum(0, margin - roots) / np.maximum(roots, 1e-6)
+        slopes = slopes - others * missing / (2 * max(1, others.sum()))
+        store(inputs_grad, _distances_bprop(inputs, coeff * len(roots) * slopes), add)
+
     def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
         values[0] = (_from_centers(labels, inputs, centers) ** 2).sum() / 2
         values[1] = np.sqrt((inputs**2).sum(axis=0)).sum()

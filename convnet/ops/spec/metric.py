@@ -108,6 +108,32 @@ class MetricOps(ABC):
         """
 
     @abstractmethod
+    def contrastive_cost(self, labels: In, inputs: In, margin: float, values: Out) -> None:
+        """Pairs of images: labels (1,N), inputs (rows,N) -> values (4,).
+
+        With d of triplet_cost, P pairs i < j of one label, not below 0, and M of different labels:
+
+        values = [N (1/P sum over the former of d / 2 + 1/M sum over the latter of
+        max(0, margin - sqrt(d))^2 / 2), number of the latter with sqrt(d) < margin, N/P sum over
+        the former of d, N/M sum over the latter of d]. Where there are none, a sum is 0.
+        """
+
+    @abstractmethod
+    def contrastive_bprop(
+        self,
+        labels: In,
+        inputs: In,
+        margin: float,
+        coeff: float,
+        inputs_grad: Out,
+        add: bool = False,
+    ) -> None:
+        """The gradient of the first value: coeff N w(i,j) (x(i) - x(j)) at i, the opposite at j.
+
+        w is 1/P for the former, -max(0, margin - sqrt(d)) / (M max(sqrt(d), 1e-6)) for the latter.
+        """
+
+    @abstractmethod
     def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
         """Distances from centers: labels (1,N), inputs x (rows,N), centers (rows,classes).
 
