@@ -195,8 +195,8 @@ class CenterCost(ClassLabelCost):
     The centers are no weights: they have no learning rate, momentum or decay, begin with 0, and are
     saved with the weights as `LAYER.centers`, a column for each class. After the gradients of a
     minibatch are computed, the center c of each class with n images x in it moves by
-    rate / (1 + n) times the sum of x - c. The second value is the length of the features, which
-    shows whether they grow without bound. Wen, Zhang, Li and Qiao, "A Discriminative Feature
+    centersRate / (1 + n) times the sum of x - c. The second value is the length of the features,
+    which shows whether they grow without bound. Wen, Zhang, Li and Qiao, "A Discriminative Feature
     Learning Approach for Deep Face Recognition" (2016).
     """
 
@@ -206,7 +206,7 @@ class CenterCost(ClassLabelCost):
         *CostLayer.keys,
         Key("classes", Int(min=1), "number of classes"),
         Key(
-            "rate",
+            "centersRate",
             Float(min=0, max=1),
             "how fast the centers move; alpha of the paper",
             default=0.5,
@@ -219,7 +219,7 @@ class CenterCost(ClassLabelCost):
         super().__init__(spec, inputs, earlier)
         self.classes = spec.values["classes"]
         self.classes_of = self.name
-        self.rate: float = spec.values["rate"]
+        self.rate: float = spec.values["centersRate"]
         self.centers = State(self.name, "centers", (self.inputs[1].shape.size, self.classes))
 
     @property

@@ -19,6 +19,7 @@ from tests.helpers import (
     CLASSES,
     DATA,
     assert_gradients,
+    emulated_ops,
     layer,
     layer_errors,
     make_batch,
@@ -211,7 +212,7 @@ def center_net(extra: str = "", layers: str = "", **arguments: Any) -> Net:
 
 
 def test_centers_move_after_the_gradients() -> None:
-    net = center_net("rate=0.25\n")
+    net = center_net("centersRate=0.25\n")
     centers = np.zeros((5, CLASSES))
     for step, labels in enumerate([(0, 0, 1, 0), (1, 0, 1, 1), (0, 0, 0, 0)]):
         matrices = people(*labels)
@@ -269,5 +270,31 @@ def test_mistakes_of_centers() -> None:
     text = DATA + BELOW + layer("cost", "cost.center", "labels,below")
     assert layer_errors(text) == ["required parameter 'classes' missing"]
     text = text + "classes=3\n"
-    (error,) = layer_errors(text, "[cost]\nrate=1.5\n")
-    assert error.endswith("parameter 'rate' is '1.5': expected a finite number >= 0 and <= 1")
+    (error,) = layer_errors(text, "[cost]\ncentersRate=1.5\n")
+    assert error.endswith(
+        "parameter 'centersRate' is '1.5': expected a finite number >= 0 and <= 1"
+    )
+
+
+# --- backends -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["margin", "triplet", "contrastive", "center"])
+def test_steps_on_the_emulated_device(kind: str) -> None:
+    """They go as on the CPU, and twice give the same bits."""
+    top = layer("bent", "prelu", "below") + layer("code", "fc", "bent", outputs=6, initW=0.3)
+    top += layer("unit", "l2norm", "code")
+    keys = {"classes": CLASSES} if kind == "center" else {}
+    inputs = "unit"
+    if kind == "margin":
+        top, inputs = top + layer("scores", "cosfc", "unit", outputs=CLASSES, initW=0.1), "scores"
+    text = DATA + BELOW + top + layer("cost", f"cost.{kind}", f"labels,{inputs}", **keys)
+    matrices = people(0, 0, 1, 1, 1, 2)
+    runs = []
+    for ops in (CpuOps(), emulated_ops(), emulated_ops()):
+        net = make_net(text, "[DEFAULT]\nepsW=0.01\nepsB=0.01\n", ops=ops, batch_size=6)
+        costs = [net.train_step(matrices, Clock(minibatch=step))["cost"] for step in range(3)]
+        runs.append({"costs": np.array(costs), **net.state()})
+    for name, expected in runs[0].items():
+        np.testing.assert_allclose(runs[1][name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_array_equal(runs[1][name], runs[2][name], name)
