@@ -250,6 +250,21 @@ def test_gradients_together_with_classes() -> None:
     np.testing.assert_array_equal(net.state()["cost.centers"], centers)
 
 
+def test_centers_move_for_each_part_of_a_hybrid_net() -> None:
+    """Four devices below, two above: the cost sees half of the minibatch at a time."""
+    below = BELOW.replace("initW=0.3\n", "initW=0.3\ngpu=0,1,2,3\n")
+    text = DATA + below + layer("feature", "fc", "below", outputs=5, initW=0.3, gpu="0,1")
+    text += layer("cost", "cost.center", "labels,feature", classes=CLASSES)
+    net = make_net(text, keep=("feature",), batch_size=7)
+    matrices = people(0, 0, 1, 2, 1, 1, 0)
+    net.train_step(matrices)
+    features, centers = net.activity("feature").reshape(5, 7), np.zeros((5, CLASSES))
+    for part in (slice(0, 4), slice(4, 7)):
+        labels = matrices[1][:, part]
+        centers = formulas.center_track(labels, features[:, part], centers, 0.5)
+    np.testing.assert_allclose(net.state()["cost.centers"], centers, rtol=1e-10)
+
+
 def test_a_step_that_is_not_taken_moves_no_center() -> None:
     net = center_net()
     net.set_weights("feature.biases", np.full((1, 5), np.nan))
