@@ -261,7 +261,8 @@ def _backward_layers(graph: Graph, mode: Mode) -> set[str]:
     learning: set[str] = set()
     for name, layer in graph.items():
         learns = any(p.is_trained(mode) for p in layer.parameters)
-        if learns or any(i.name in learning for i in layer.inputs):
+        passes = layer.passes_gradient and any(i.name in learning for i in layer.inputs)
+        if learns or passes:
             learning.add(name)
     found: set[str] = set()
     for name, layer in reversed(graph.items()):

@@ -67,7 +67,17 @@ def between(layers: str) -> str:
 
 
 # Layer types that no version of the original has, and a layer of one.
-NEW_TYPES = {"batchnorm"}
+NEW_TYPES = {
+    "batchnorm",
+    "prelu",
+    "l2norm",
+    "cosfc",
+    "stopgrad",
+    "cost.margin",
+    "cost.triplet",
+    "cost.center",
+    "cost.contrastive",
+}
 NEW_LAYER = layer("b1", "batchnorm", "c3", neuron="relu")
 
 # All kinds of layers, several users of one output, one input twice, shared weights.

@@ -198,6 +198,7 @@ class Layer(ABC):
     max_inputs: ClassVar[int | None] = 1
     needs_parameters: ClassVar[bool] = False  # a section in the parameter file
     has_output: ClassVar[bool] = True
+    passes_gradient: ClassVar[bool] = True  # to its inputs
 
     shape: Shape
 

@@ -131,7 +131,12 @@ class CostLayer(Layer):
 
 
 class ClassLabelCost(CostLayer):
-    """Base of costs with two inputs: the labels, one number per image, and one row per class."""
+    """Base of costs with two inputs: the labels, one number per image, and one row per class.
+
+    Attributes:
+        classes: the number of classes.
+        classes_of: the layer that says it.
+    """
 
     min_inputs = 2
     max_inputs = 2
@@ -140,6 +145,7 @@ class ClassLabelCost(CostLayer):
         super().__init__(spec, inputs, earlier)
         self.labels = label_layer(self.inputs[0])
         self.classes = self.inputs[1].shape.size
+        self.classes_of = self.inputs[1].name
 
     def check_data(self, matrices: Matrices) -> None:
         labels = self.labels.read(matrices)
@@ -147,8 +153,26 @@ class ClassLabelCost(CostLayer):
         if not valid.all():
             raise BatchError(
                 f"labels must be whole numbers from 0 to {self.classes - 1}, the classes of "
-                f"'{self.inputs[1].name}'; found {labels[~valid][0]:g}"
+                f"'{self.classes_of}'; found {labels[~valid][0]:g}"
             )
+
+
+class GroupLabelCost(CostLayer):
+    """Base of costs with two inputs: the labels, one number per image, and any layer.
+
+    Only which images have equal labels matters, so there is no number of classes.
+    """
+
+    min_inputs = 2
+    max_inputs = 2
+
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
+        super().__init__(spec, inputs, earlier)
+        self.labels = label_layer(self.inputs[0])
+
+    def check_data(self, matrices: Matrices) -> None:
+        if not np.isfinite(self.labels.read(matrices)).all():
+            raise BatchError(f"labels of '{self.name}' must be finite numbers")
 
 
 def label_layer(layer: Layer) -> DataLayer:

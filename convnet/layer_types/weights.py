@@ -155,7 +155,7 @@ class WeightLayer(Layer):
                     function=v["initWFunc"],
                 )
             )
-        if v["biases"]:
+        if v.get("biases"):
             self.biases = Parameter(
                 self.name,
                 "biases",

@@ -32,6 +32,7 @@ from convnet.ops.spec.costs import CostOps
 from convnet.ops.spec.device import DeviceOps
 from convnet.ops.spec.elementwise import ElementwiseOps
 from convnet.ops.spec.images import ImageOps
+from convnet.ops.spec.metric import MetricOps
 from convnet.ops.spec.random import RandomOps
 from convnet.ops.spec.windows import WindowOps
 
@@ -47,6 +48,7 @@ class Ops(
     RandomOps,
     CostOps,
     DeviceOps,
+    MetricOps,
 ):
     """One backend. `dtype` is the type of all its arrays.
 
@@ -97,4 +99,7 @@ IN_PLACE = {
     "softmax_fprop": ("inputs", "acts"),
     "batchnorm_fprop": ("images", "acts"),
     "batchnorm_dgrad": ("acts_grad", "images_grad"),
+    "prelu_fprop": ("images", "acts"),
+    "prelu_dgrad": ("acts_grad", "images_grad"),
+    "prelu_terms": ("acts_grad", "terms"),
 }

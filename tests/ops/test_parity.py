@@ -12,6 +12,7 @@ from convnet.geometry import Norm, Pool, Window
 from convnet.neurons import Neuron
 from convnet.ops.base import IN_PLACE, In, InOut, Ops, Out, RandomKey
 from convnet.ops.spec.images import ChannelMatrix
+from convnet.ops.spec.metric import Margins
 from convnet.resampling import Resampling
 
 OPERATIONS = sorted(Ops.__abstractmethods__)
@@ -20,7 +21,7 @@ MEMORY = {"empty", "upload", "upload_images", "download"}
 OF_DEVICES = {"feed", "feed_size", "packed", "scratch_size", "lend", "capture", "free_memory"}
 ARRAYS = (In, In | None, Out, InOut)
 NOT_ARRAYS = (
-    *(Window, Pool, Norm, Resampling, ChannelMatrix, Neuron, RandomKey),
+    *(Window, Pool, Norm, Resampling, ChannelMatrix, Neuron, RandomKey, Margins),
     *(int, float, bool),
 )
 

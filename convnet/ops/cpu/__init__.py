@@ -15,6 +15,7 @@ from convnet.ops.cpu.costs_ops import CpuCostOps
 from convnet.ops.cpu.elementwise_ops import CpuElementwiseOps
 from convnet.ops.cpu.images_ops import CpuImageOps
 from convnet.ops.cpu.jit import aligned
+from convnet.ops.cpu.metric_ops import CpuMetricOps
 from convnet.ops.cpu.random_ops import CpuRandomOps
 from convnet.ops.cpu.windows_ops import CpuWindowOps
 from convnet.ops.roles import Array, In, InOut, Out
@@ -30,6 +31,7 @@ class CpuOps(
     CpuElementwiseOps,
     CpuRandomOps,
     CpuCostOps,
+    CpuMetricOps,
     Ops,
 ):
     """Operations on numpy arrays in float32.

@@ -13,7 +13,7 @@ import numpy as np
 from convnet.errors import ShapeError
 from convnet.ops.cuda.driver import Constant, Driver
 from convnet.ops.cuda.packing import packed
-from convnet.ops.roles import Array, OnDevice
+from convnet.ops.roles import Array, OnDevice, RandomKey
 
 MAX_SIZE = 2**31  # kernels count in 32 bits
 REMEDY = "take smaller minibatches"
@@ -94,6 +94,10 @@ class Launcher:
         numbers = packed(value)
         assert numbers is not None
         return self._uploaded(numbers)
+
+    def _key(self, key: RandomKey | OnDevice) -> Array:
+        """Its words on the device."""
+        return self._on_device(key).view(np.uint32)
 
     def _constant(self, values: np.ndarray) -> Array:
         """Numbers that stay the same, on the device, flat; uploaded once and kept."""

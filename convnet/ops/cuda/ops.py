@@ -13,6 +13,7 @@ from convnet.ops.cuda.device_ops import CudaDeviceOps, DryDriver
 from convnet.ops.cuda.driver import Driver
 from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
 from convnet.ops.cuda.launch import LANES, TEAMS, checked
+from convnet.ops.cuda.metric_ops import CudaMetricOps
 from convnet.ops.cuda.random_ops import CudaRandomOps
 from convnet.ops.cuda.rankings_ops import CudaRankingOps
 from convnet.ops.cuda.windows_ops import CudaWindowOps
@@ -30,6 +31,7 @@ class CudaOps(
     CudaCostOps,
     CudaRankingOps,
     CudaDeviceOps,
+    CudaMetricOps,
     Ops,
 ):
     """Operations on the arrays of a device, real or emulated.

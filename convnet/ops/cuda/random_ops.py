@@ -9,7 +9,7 @@ import numpy as np
 from convnet.neurons import Neuron
 from convnet.ops.cuda.launch import BLOCK, Launcher, checked
 from convnet.ops.cuda.neurons import neuron_arguments
-from convnet.ops.roles import Array, In, OnDevice, Out, RandomKey
+from convnet.ops.roles import Array, In, Out, RandomKey
 from convnet.ops.spec.random import RandomOps
 
 
@@ -109,10 +109,6 @@ class CudaRandomOps(Launcher, RandomOps):
             checked("weights_grad", weights_grad, K, F),
             *(add, F, N),
         )
-
-    def _key(self, key: RandomKey | OnDevice) -> Array:
-        """Its words on the device."""
-        return self._on_device(key).view(np.uint32)
 
     def _quads(self, name: str, size: int, *args: Array | np.uint32 | float) -> None:
         """A thread for four numbers, which share a block of random words."""

@@ -15,6 +15,7 @@ from convnet.ops.reference.convolution import ReferenceConvolutionOps
 from convnet.ops.reference.costs import ReferenceCostOps
 from convnet.ops.reference.elementwise import ReferenceElementwiseOps
 from convnet.ops.reference.images import ReferenceImageOps
+from convnet.ops.reference.metric import ReferenceMetricOps
 from convnet.ops.reference.random import ReferenceRandomOps
 from convnet.ops.reference.windows import ReferenceWindowOps
 from convnet.ops.roles import Array, In, InOut, Out
@@ -28,6 +29,7 @@ class ReferenceOps(
     ReferenceElementwiseOps,
     ReferenceRandomOps,
     ReferenceCostOps,
+    ReferenceMetricOps,
     Ops,
 ):
     """Operations on numpy arrays of any float dtype."""
