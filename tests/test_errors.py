@@ -98,8 +98,8 @@ def document() -> str:
         "",
         "## A GPU",
         "",
-        "Where `--gpu` names a GPU that cannot be used, `warning: --gpu: running on the CPU, as ...`",
-        'says why, and the run goes on there; `backend="cuda"` in Python is an error.',
+        "Where `--gpu` names a GPU that cannot be used, `warning: --gpu: running on the CPU, as",
+        '...` says why, and the run goes on there; `backend="cuda"` in Python is an error.',
         "",
         *table("what is wrong", DEVICES),
     ]
