@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -265,6 +265,20 @@ class _Parser(argparse.ArgumentParser):
 def make_parser(prog: str = "convnet", description: str = "") -> argparse.ArgumentParser:
     """A parser whose errors are OptionErrors."""
     return _Parser(prog=prog, description=description)
+
+
+def choose_word(command: str, kind: str, word: str, known: Collection[str]) -> str:
+    """The word itself.
+
+    Raises: OptionError if it is not among the known ones; the closest one is named.
+    """
+    if word not in known:
+        near = difflib.get_close_matches(word, known, n=1)
+        raise OptionError(
+            f"{command}: no {kind} '{word}'; "
+            + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+        )
+    return word
 
 
 def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:

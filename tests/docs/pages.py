@@ -34,6 +34,7 @@ def make_workspace(folder: Path) -> None:
     write_stand_in(folder / "data" / "mnist-5k", "mnist-5k", (1, 28, 28), 4, 1000)
     write_ilsvrc(folder / "ilsvrc2012")
     picture_tree(folder / "pictures")
+    picture_tree(folder / "faces")
     for part in ("train", "val"):
         picture_tree(folder / "tiny-imagenet" / part)
     write_old_run(folder / "old-run")

@@ -1,0 +1,38 @@
+"""`python -m convnet faces`: which tool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from convnet import report
+from convnet.faces.info import tree_info
+from convnet.options import choose_word, make_parser
+
+
+def faces(arguments: Sequence[str]) -> None:
+    """Runs the tool that the first word names.
+
+    Raises:
+        ConvnetError, data_providers.errors.DataError: what is wrong, in one line each.
+    """
+    word, *rest = arguments or ["--help"]
+    if word in ("-h", "--help"):
+        report.text("usage: python -m convnet faces TOOL ...; each has its own --help\n")
+        for name, tool in TOOLS.items():
+            report.text(f"  {name:8}{(tool.__doc__ or '').splitlines()[0]}")
+        return
+    TOOLS[choose_word("faces", "tool", word, TOOLS)](rest)
+
+
+def info(arguments: Sequence[str]) -> None:
+    """Prints how many people and pictures a folder holds."""
+    parser = make_parser("python -m convnet faces info", info.__doc__ or "")
+    parser.add_argument("path", type=Path, metavar="DIR", help="pictures as PERSON/NAME.jpg")
+    args = parser.parse_args(arguments)
+    report.text(tree_info(args.path))
+
+
+TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
+    "info": info,
+}
