@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from data_providers.errors import DataError
 from data_providers.pictures import find_pictures
 
-ATTRIBUTES = "attributes.csv"
 UNKNOWN = -1
 # Labels travel as float32, which counts so far without gaps.
 MAX_LABEL = 2**24
@@ -63,23 +62,30 @@ def tree_faces(root: Path) -> FaceSet:
     return FaceSet(str(root), names, found.labels, found.label_names, content)
 
 
-def face_parts(path: Path) -> tuple[FaceSet, FaceSet | None]:
-    """What is there to train on and to test on; the latter None where all is one set.
+def joined(sets: Sequence[FaceSet], prefixes: Sequence[str]) -> FaceSet:
+    """Several sets as one; people of the same name are one person.
 
-    They are told apart by the names train/ and test/ or val/ below `path`. People are numbered in
-    the order of their names, those in the training part first.
-
-    Raises: DataError if there is no picture.
+    Args: prefixes: put before the names of people of each set, which keeps them apart.
     """
-    test = next((p for name in ("test", "val") if (p := path / name).is_dir()), None)
-    if test is None or not (path / "train").is_dir():
-        return tree_faces(path), None
-    train_faces = tree_faces(path / "train")
-    return train_faces, tree_faces(test).numbered_as(train_faces.label_names)
+    people: dict[str, int] = {}
+    names: list[str] = []
+    labels = []
+    for faces, prefix in zip(sets, prefixes, strict=True):
+        own = [people.setdefault(prefix + name, len(people)) for name in faces.label_names]
+        labels.append(np.array(own, np.int32)[faces.labels])
+        names += [prefix + name for name in faces.names]
+    ends = np.cumsum([len(faces.names) for faces in sets])
+
+    def content(number: int) -> bytes:
+        which = int(np.searchsorted(ends, number, side="right"))
+        return sets[which].content(number - int(ends[which]) + len(sets[which].names))
+
+    where = ", ".join(faces.where for faces in sets)
+    return FaceSet(where, names, np.concatenate(labels), tuple(people), content)
 
 
-def read_attributes(path: Path, faces: FaceSet) -> dict[str, NDArray[np.float32]]:
-    """What the table `attributes.csv` beside the pictures says of them.
+def read_attributes(file: Path, faces: FaceSet) -> dict[str, NDArray[np.float32]]:
+    """What a table such as attributes.csv says of pictures.
 
     The first line names the columns: `picture`, then any labels. Each other line begins with
     PERSON/NAME.jpg, or with PERSON for all of his pictures that have no line of their own, and
@@ -89,7 +95,6 @@ def read_attributes(path: Path, faces: FaceSet) -> dict[str, NDArray[np.float32]
         is no such file.
     Raises: DataError naming the line that is wrong, or if no line is about one of the pictures.
     """
-    file = path / ATTRIBUTES
     if not file.is_file():
         return {}
     with file.open(newline="", encoding="utf-8", errors="replace") as lines:

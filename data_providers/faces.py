@@ -16,7 +16,8 @@ from data_providers.base import DataProvider
 from data_providers.byte_images import ByteImages, Matrix
 from data_providers.errors import DataError
 from data_providers.face_sampling import Cases, by_person, cut, deal, draw_groups
-from data_providers.face_sets import face_parts, read_attributes
+from data_providers.face_sets import read_attributes
+from data_providers.face_sources import attributes_file, face_parts
 from data_providers.jitter import Jitter
 from data_providers.jpeg_batches import ColourPca
 from data_providers.pictures import read_picture
@@ -30,7 +31,7 @@ COLOUR_SAMPLE = 500
 
 
 class FaceProvider(DataProvider):
-    """Pictures of people in a tree PERSON/picture.*, or in train/ and val/ that are such trees.
+    """Pictures of people: a tree PERSON/picture.* or a pack, or such parts train and val (or test).
 
     Matrix 0 holds the pictures, (pixel - 127.5) / 128, with --scalar-mean in place of 127.5 if it
     is given; 1 the people; then one for each column of attributes.csv, -1 for what is not known.
@@ -65,7 +66,7 @@ class FaceProvider(DataProvider):
                 f"{self.path}: --inner-size {side} does not fit pictures of {height}x{width} pixels"
             )
         self.inner = (side, side) if side else (height, width)
-        attributes = read_attributes(self.path, self.faces)
+        attributes = read_attributes(attributes_file(self.path), self.faces)
         self.labels = np.stack([self.faces.labels.astype(np.float32), *attributes.values()])
         self.shapes = ((3, *self.inner), *[(1, 1, 1)] * len(self.labels))
         grey = options.scalar_mean if options.scalar_mean >= 0 else GREY

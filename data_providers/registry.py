@@ -28,6 +28,7 @@ PROVIDERS: dict[str, type[DataProvider]] = {
     "idx": IdxProvider,
     "folder": FolderProvider,
     "face-folder": FaceProvider,
+    "face-pack": FaceProvider,
     "default": VectorsProvider,
     "memory": VectorsProvider,
     "labeled": LabelledVectorsProvider,
