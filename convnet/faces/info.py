@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from convnet import report
-from data_providers.pictures import find_pictures
+from data_providers.face_packs import read_header
+from data_providers.face_sources import open_faces
 
 
-def tree_info(root: Path) -> str:
-    """How many people, pictures, and pictures of a person a folder PERSON/picture.* holds.
+def describe(path: Path) -> str:
+    """How many people, pictures, and pictures of a person a folder or a pack holds.
 
-    Raises: DataError if there is no picture.
+    Of a pack also what its header says; all its checksums are looked at.
+
+    Raises: DataError if there is no picture, or a pack is damaged.
     """
-    found = find_pictures(root)
-    counts = np.bincount(found.labels)
+    found = open_faces(path, thorough=True)
+    counts = np.bincount(found.labels, minlength=len(found.label_names))
     least, most = int(counts.argmin()), int(counts.argmax())
     rows = [
         ("people", f"{counts.size}"),
@@ -29,4 +32,12 @@ def tree_info(root: Path) -> str:
         (f"  {n} or more", f"{(counts >= n).sum()} people, {counts[counts >= n].sum()} pictures")
         for n in (2, 5, 10, 20)
     ]
+    if not path.is_dir() and (header := read_header(path)):
+        size = "x".join(map(str, header.size)) if header.size else "differ"
+        rows += [
+            ("size", size),
+            ("alignment", header.alignment or "not known"),
+            ("made", ", ".join(f"{key}={value}" for key, value in header.made.items())),
+            ("checksums", "right"),
+        ]
     return report.columns(rows, texts=2)

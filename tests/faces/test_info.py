@@ -1,13 +1,13 @@
 """What a folder of faces holds."""
 
-from convnet.faces.info import tree_info
+from convnet.faces.info import describe
 from tests.data_providers.helpers import picture_tree
 
 
 def test_info(tmp_path):
     picture_tree(tmp_path, ["ann", "bob"], count=4)
     picture_tree(tmp_path, ["cy"], count=12)
-    text = tree_info(tmp_path)
+    text = describe(tmp_path)
     for line in (
         "people        3",
         "pictures      20",
