@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convnet import report
+from convnet.faces.align import align
 from convnet.faces.info import tree_info
 from convnet.options import choose_word, make_parser
 
@@ -34,5 +35,6 @@ def info(arguments: Sequence[str]) -> None:
 
 
 TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
+    "align": align,
     "info": info,
 }
