@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "train": "api checkpoint config errors graph layer_types net nonfinite options plan report "
     "resources transform data_providers",
     "show": "api checkpoint errors layer_types net options report train",
-    "faces": "api checkpoint errors layer_types net options report show train data_providers",
+    "faces": "api checkpoint errors layer_types net ops options report show train data_providers",
     "cli": "api convert errors faces graph inspection layer_types net ops options profile report "
     "show train data_providers",
     "__main__": "cli",

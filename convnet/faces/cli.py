@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convnet import report
+from convnet.faces.align import align
 from convnet.faces.info import describe
 from convnet.faces.packing import SOURCE, pack, unpack
 from convnet.options import choose_word, make_parser
@@ -35,6 +36,7 @@ def info(arguments: Sequence[str]) -> None:
 
 
 TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
+    "align": align,
     "info": info,
     "pack": pack,
     "unpack": unpack,
