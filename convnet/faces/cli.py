@@ -7,6 +7,7 @@ from pathlib import Path
 
 from convnet import report
 from convnet.faces.info import tree_info
+from convnet.faces.pairs import pairs
 from convnet.options import choose_word, make_parser
 
 
@@ -35,4 +36,5 @@ def info(arguments: Sequence[str]) -> None:
 
 TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "info": info,
+    "pairs": pairs,
 }
