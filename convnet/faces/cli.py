@@ -7,7 +7,9 @@ from pathlib import Path
 
 from convnet import report
 from convnet.faces.info import tree_info
+from convnet.faces.knn import knn
 from convnet.faces.pairs import pairs
+from convnet.faces.verify import verify
 from convnet.options import choose_word, make_parser
 
 
@@ -37,4 +39,6 @@ def info(arguments: Sequence[str]) -> None:
 TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "info": info,
     "pairs": pairs,
+    "verify": verify,
+    "knn": knn,
 }

@@ -9,8 +9,9 @@ from convnet import report
 from convnet.checkpoint import write_atomically
 from convnet.errors import ConvnetError
 from convnet.options import checked, make_parser, natural, parse_bool, positive
-from convnet.verification.drawing import cut_fold, deal_people, draw_folds
+from convnet.verification.drawing import deal_people, draw_folds
 from convnet.verification.lfw import numbered_pictures, pairs_text, read_people
+from convnet.verification.pairs import cut_fold
 
 
 def pairs(arguments: Sequence[str]) -> None:

@@ -67,9 +67,3 @@ def _different_pairs(people: People, count: int, rng: np.random.Generator) -> li
         first, second = (Numbered(name, int(rng.choice(people[name]))) for name in chosen)
         found[Pair(first, second)] = None
     return list(found)
-
-
-def cut_fold(fold: Fold, parts: int) -> list[Fold]:
-    """The pairs of a fold dealt to several with equal numbers of each kind; a rest is left out."""
-    end = len(fold.same) // parts * parts
-    return [Fold(fold.same[i:end:parts], fold.different[i:end:parts]) for i in range(parts)]

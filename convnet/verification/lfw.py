@@ -13,17 +13,13 @@ Picture i of a person is the file with this number at the end of its name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from convnet.errors import ConvnetError
 from data_providers.pictures import find_pictures
-
-SHOWN = 3
 
 
 class Numbered(NamedTuple):
@@ -162,38 +158,3 @@ def _numbered(files: Sequence[Path]) -> Iterable[tuple[int, Path]]:
     if len(numbers) == len(files):
         return sorted((int(end[0]), file) for end, file in zip(ends, files, strict=True) if end)
     return enumerate(files, start=1)
-
-
-def locate(
-    folds: Sequence[Fold], root: Path, pictures: Mapping[str, Mapping[int, Path]], name: str
-) -> tuple[list[Path], np.ndarray, np.ndarray, np.ndarray]:
-    """The files that pairs name.
-
-    Args:
-        root, pictures: where they are, and its numbered_pictures.
-        name: of the file of pairs, for the message.
-
-    Returns:
-        The files, each once; for each pair the places of its two pictures among them, (pairs, 2);
-        whether they are of one person, bool (pairs,); and the fold from 0, (pairs,).
-
-    Raises:
-        ConvnetError: some are missing.
-    """
-    pairs = [pair for fold in folds for pair in (*fold.same, *fold.different)]
-    wanted = list(dict.fromkeys(picture for pair in pairs for picture in pair))
-    missing = [p for p in wanted if p.number not in pictures.get(p.person, {})]
-    if missing:
-        listed = ", ".join(f"{p.person} {p.number}" for p in missing[:SHOWN])
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-        raise ConvnetError(
-            f"{name}: {len(missing)} of its {len(wanted)} pictures are not below {root}: "
-            f"{listed}{more}; expected as PERSON/NAME_0001.jpg"
-        )
-    places = {picture: place for place, picture in enumerate(wanted)}
-    return (
-        [pictures[p.person][p.number] for p in wanted],
-        np.array([[places[a], places[b]] for a, b in pairs]),
-        np.concatenate([np.arange(2 * len(fold.same)) < len(fold.same) for fold in folds]),
-        np.repeat(np.arange(len(folds)), [2 * len(fold.same) for fold in folds]),
-    )

@@ -16,8 +16,6 @@ from convnet.errors import ConvnetError
 
 Floats = NDArray[np.float64]
 
-FARS = (0.01, 0.001, 0.0001)
-
 
 def cosines(first: np.ndarray, second: np.ndarray) -> Floats:
     """The cosine of each row of `first`, (pairs, numbers), and that of `second`; 0 if one is 0."""
@@ -141,6 +139,7 @@ class Verification:
 
     @property
     def accuracy(self) -> float:
+        """The mean of the folds."""
         return float(np.mean(self.accuracies))
 
     @property
@@ -148,8 +147,12 @@ class Verification:
         """The standard deviation of the folds' accuracies, divided by their number."""
         return float(np.std(self.accuracies))
 
+    def __str__(self) -> str:
+        folds = len(self.accuracies)
+        return f"accuracy {self.accuracy:.4f} +- {self.deviation:.4f} ({folds} folds)"
 
-def verify(scores: np.ndarray, same: NDArray[np.bool_], fold: NDArray[np.integer]) -> Verification:
+
+def judge(scores: np.ndarray, same: NDArray[np.bool_], fold: NDArray[np.integer]) -> Verification:
     """Judges scores by the LFW protocol: each fold with the threshold that is best for the others.
 
     Args:

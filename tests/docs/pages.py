@@ -35,7 +35,9 @@ def make_workspace(folder: Path) -> None:
     write_ilsvrc(folder / "ilsvrc2012")
     picture_tree(folder / "pictures")
     picture_tree(folder / "faces")
-    picture_tree(folder / "orl" / "test", "abcdefghij", count=10, size=(23, 28))
+    for part, people in (("train", 30), ("test", 10)):
+        names = [f"s{number}" for number in range(people)]
+        picture_tree(folder / "orl" / part, names, count=10, size=(23, 28))
     for part in ("train", "val"):
         picture_tree(folder / "tiny-imagenet" / part)
     write_old_run(folder / "old-run")

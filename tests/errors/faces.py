@@ -17,6 +17,23 @@ def people_txt() -> None:
     Path("people.txt").write_text("2\n1\na\t3\n1\ne\t3\n")
 
 
+def pairs_txt() -> None:
+    """One pair of each kind names pictures that are not there, 5 and 7 of a."""
+    tree()
+    Path("pairs.txt").write_text("2\t1\na\t0\t1\na\t0\tb\t2\na\t5\t7\nc\t0\td\t2\n")
+
+
+def good_pairs() -> None:
+    tree()
+    Path("pairs.txt").write_text("2\na 0 1\nb 0 1\na 0 b 2\nc 0 d 2\n")
+
+
+def other_tree() -> None:
+    tree()
+    picture_tree(Path("others"), "abce", count=2)
+
+
+VERIFY = "faces verify --pictures faces --pairs pairs.txt"
 FACES = [
     command(
         "faces inof data",
@@ -37,5 +54,81 @@ FACES = [
         "name the folder that the list belongs to",
         "the list names a, and e who is not there",
         people_txt,
+    ),
+    command(
+        f"{VERIFY} --raw 6x5",
+        "pairs.txt: cannot read it: No such file or directory",
+        "draw pairs with `faces pairs`",
+    ),
+    command(
+        f"{VERIFY} --raw 6x5",
+        "pairs.txt: 2 of its 7 pictures are not below faces: a 5, a 7; expected as "
+        "PERSON/NAME_0001.jpg",
+        "correct the list, or name the folder that it belongs to",
+        "a has no pictures 5 and 7",
+        pairs_txt,
+    ),
+    command(
+        f"{VERIFY} --raw 6x5 --fold 3",
+        "pairs.txt: expected fold 1 to 2; found 3",
+        "name a fold of the file",
+        "two folds",
+        pairs_txt,
+    ),
+    command(
+        f"{VERIFY} --raw 6x5",
+        "pairs.txt:3: expected a pair of one person, NAME i j; found 'b 1 a 2'",
+        "correct the line",
+        "the file promises two pairs of one person",
+        lambda: Path("pairs.txt").write_text("1 2\na 1 2\nb 1 a 2\n"),
+    ),
+    command(
+        f"{VERIFY} --raw 6",
+        "--raw: expected width x height such as 46x56; found '6'; see --help",
+        "give both",
+    ),
+    command(
+        f"{VERIFY} --load-file good --raw 6x5",
+        "expected --load-file RUN with --layer NAME, or --raw WxH instead",
+        "leave out one of them",
+        "",
+        good_pairs,
+    ),
+    command(
+        f"{VERIFY} --load-file good --layer embedding",
+        "--layer: no layer with output 'embedding'; the net has data, labels, conv, conv_neuron, "
+        "drop, fc, probs",
+        "name one of these",
+        "",
+        good_pairs,
+    ),
+    command(
+        f"{VERIFY} --load-file good --layer fc",
+        "data: expected images of 1 or 3 channels, found 2",
+        "name a run that was trained on pictures",
+        "the data of this run have two channels",
+        good_pairs,
+    ),
+    command(
+        "faces knn --pictures faces --raw 6x5 --per-person 3",
+        "faces: expected people with more than 3 pictures, so that some are left to be "
+        "recognised; found none",
+        "ask for fewer",
+        "three pictures of each person",
+        tree,
+    ),
+    command(
+        "faces knn --pictures faces --raw 6x5 --gallery others",
+        "others: expected the people of --pictures; found one more or less, d",
+        "name a folder of the same people",
+        "others has a, b, c and e",
+        other_tree,
+    ),
+    command(
+        "faces knn --pictures faces --raw 6x5 --gallery others --per-person 1",
+        "expected --gallery or --per-person; found both",
+        "leave out one of them",
+        "",
+        other_tree,
     ),
 ]

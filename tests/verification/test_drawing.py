@@ -2,11 +2,10 @@
 
 from itertools import chain
 
-import numpy as np
 import pytest
 
 from convnet.errors import ConvnetError
-from convnet.verification.drawing import cut_fold, deal_people, draw_folds
+from convnet.verification.drawing import deal_people, draw_folds
 
 PEOPLE = {f"p{i}": range(1, 2 + i % 5) for i in range(40)}
 
@@ -64,13 +63,3 @@ def test_too_few_pairs():
         "the 2 people of a fold, 5 pictures, make 4 pairs of one person and 6 of two; "
         "expected 5 of each: ask for fewer --pairs or --folds"
     )
-
-
-def test_a_fold_is_cut():
-    (fold,) = draw_folds(PEOPLE, [list(PEOPLE)], 23, seed=0)
-    parts = cut_fold(fold, 5)
-    assert [len(part.same) for part in parts] == [len(part.different) for part in parts] == [4] * 5
-    assert {pair for part in parts for pair in kinds(part)} == set(
-        fold.same[:20] + fold.different[:20]
-    )
-    assert np.all([set(kinds(a)).isdisjoint(kinds(b)) for a in parts for b in parts if a is not b])

@@ -1,6 +1,5 @@
 """Files of the LFW protocol, and the pictures that they name."""
 
-import numpy as np
 import pytest
 
 from convnet.errors import ConvnetError
@@ -8,7 +7,6 @@ from convnet.verification.lfw import (
     Fold,
     Numbered,
     Pair,
-    locate,
     numbered_pictures,
     pairs_text,
     read_pairs,
@@ -111,29 +109,3 @@ def test_numbers_of_pictures(tmp_path):
         "cy": {1: "a1.png", 2: "x.png"},
         "dd": {1: "01.png", 2: "1.png"},
     }
-
-
-def test_the_pictures_of_pairs(tmp_path):
-    folds = [
-        Fold([pair("a", 0, "a", 1)], [pair("a", 1, "b", 0)]),
-        Fold([pair("b", 0, "b", 1)], [pair("b", 1, "a", 0)]),
-    ]
-    picture_tree(tmp_path, ["a", "b"], count=2)
-    pictures = numbered_pictures(tmp_path)
-    files, places, same, fold = locate(folds, tmp_path, pictures, "pairs.txt")
-    expected = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
-    assert files == [tmp_path / person / f"{number}.png" for person, number in expected]
-    np.testing.assert_array_equal(places, [[0, 1], [1, 2], [2, 3], [3, 0]])
-    assert same.tolist() == [True, False, True, False]
-    assert fold.tolist() == [0, 0, 1, 1]
-
-
-def test_missing_pictures_are_counted_and_the_first_are_named(tmp_path):
-    picture_tree(tmp_path, ["a"], count=2)
-    folds = [Fold([pair("a", 0, "a", n)], [pair("a", n, "b", n)]) for n in (1, 2, 3)]
-    with pytest.raises(ConvnetError) as error:
-        locate(folds, tmp_path, numbered_pictures(tmp_path), "pairs.txt")
-    assert str(error.value) == (
-        f"pairs.txt: 5 of its 7 pictures are not below {tmp_path}: b 1, a 2, b 2 and 2 more; "
-        "expected as PERSON/NAME_0001.jpg"
-    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convnet.errors import ConvnetError
-from convnet.verification.scores import METRICS, cosines, roc, squared_distances, verify
+from convnet.verification.scores import METRICS, cosines, judge, roc, squared_distances
 from tests import reference_verification as reference
 
 # Scores of pairs, and whether these are of one person.
@@ -119,7 +119,7 @@ def test_curve(seed, levels):
 def test_folds(levels):
     scores, same = random_pairs(9, 90, levels)
     fold = np.random.default_rng(2).permutation(np.arange(90) % 5)
-    result = verify(scores, same, fold)
+    result = judge(scores, same, fold)
     for number in range(5):
         inside = fold == number
         threshold = result.thresholds[number]
@@ -137,9 +137,9 @@ def test_folds(levels):
 def test_a_fold_does_not_choose_its_own_threshold():
     scores = np.array([0.9, 0.1, 0.5, 0.4])
     same = np.array([True, False, True, False])
-    result = verify(scores, same, np.array([0, 0, 1, 1]))
+    result = judge(scores, same, np.array([0, 0, 1, 1]))
     np.testing.assert_allclose(result.thresholds, [0.45, 0.5])
     assert result.accuracies == [1, 1]
-    result = verify(scores - [0, 0, 0.42, 0.42], same, np.array([0, 0, 1, 1]))
+    result = judge(scores - [0, 0, 0.42, 0.42], same, np.array([0, 0, 1, 1]))
     np.testing.assert_allclose(result.thresholds, [0.03, 0.5])
     assert result.accuracies == [0.5, 0.5]
