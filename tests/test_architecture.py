@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "profile": "layer_types net ops plan",
     "verification": "errors data_providers",
     "train": "api checkpoint config errors graph layer_types net nonfinite options plan report "
-    "resources transform data_providers",
+    "resources transform verification data_providers",
     "show": "api checkpoint errors layer_types net options report train",
     "faces": "api checkpoint errors layer_types net options report show train verification "
     "data_providers",

@@ -54,15 +54,14 @@ def verification_table(result: Verification) -> str:
             zip(result.thresholds, result.accuracies, strict=True), start=1
         )
     ]
-    curve = result.roc
-    rates = [(far, curve.tar_at(far)) for far in FARS]
+    rates = [(far, result.roc.tar_at(far)) for far in FARS]
     told = [
         f"{far:g}: {'too few pairs' if math.isnan(tar) else f'{tar:.4f}'}" for far, tar in rates
     ]
     return "\n".join(
         [
             report.columns(rows, texts=0),
-            f"{result}, AUC {curve.auc:.4f}, EER {curve.eer:.4f}",
+            str(result),
             f"TAR at FAR {', '.join(told)}",
         ]
     )

@@ -147,9 +147,20 @@ class Verification:
         """The standard deviation of the folds' accuracies, divided by their number."""
         return float(np.std(self.accuracies))
 
+    def as_dict(self) -> dict[str, float]:
+        """What is told of it, by name."""
+        return {
+            "accuracy": self.accuracy,
+            "deviation": self.deviation,
+            "auc": self.roc.auc,
+            "eer": self.roc.eer,
+        }
+
     def __str__(self) -> str:
-        folds = len(self.accuracies)
-        return f"accuracy {self.accuracy:.4f} +- {self.deviation:.4f} ({folds} folds)"
+        return (
+            f"accuracy {self.accuracy:.4f} +- {self.deviation:.4f} ({len(self.accuracies)} folds), "
+            f"AUC {self.roc.auc:.4f}, EER {self.roc.eer:.4f}"
+        )
 
 
 def judge(scores: np.ndarray, same: NDArray[np.bool_], fold: NDArray[np.integer]) -> Verification:

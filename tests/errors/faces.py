@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.data_providers.helpers import picture_tree
-from tests.errors import command
+from tests.errors import command, file, option
 
 
 def tree() -> None:
@@ -130,5 +130,25 @@ FACES = [
         "leave out one of them",
         "",
         other_tree,
+    ),
+    option(
+        "missing --verify-layer (the layer whose output is compared); see --help",
+        "give both options",
+        verify_pairs="pairs.txt",
+    ),
+    option(
+        "--verify-layer: no layer with output 'logprob'; the net has data, labels, conv, "
+        "conv_neuron, drop, fc, probs",
+        "name one of these",
+        verify_pairs="pairs.txt",
+        verify_layer="logprob",
+    ),
+    file(
+        "`--verify-pairs=pairs.txt --verify-layer=fc`; the pictures are in faces",
+        "data: expected pictures as CLASS/NAME.jpg (or .png ...), found none",
+        "name their folder: `--verify-pictures`",
+        good_pairs,
+        verify_pairs="pairs.txt",
+        verify_layer="fc",
     ),
 ]
