@@ -10,7 +10,7 @@ does no printing and touches no files.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from convnet import memory
 from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.graph import Graph, feature_layer
+from convnet.lasting import Lasting
 from convnet.layer_types.base import TEST, TRAIN, Layer, Mode, Parameter
 from convnet.layer_types.cost import CostLayer, LogregCost
 from convnet.layer_types.data import DataLayer, Matrices
@@ -25,8 +26,8 @@ from convnet.nonfinite import explain
 from convnet.ops.base import Ops
 from convnet.ops.spec.images import ByteImages, Source
 from convnet.plan import Buffer, Clock
-from convnet.recording import Recording, carried_parameters, graph_parameters, record
-from convnet.runner import Runner, Sizes, in_one_piece
+from convnet.recording import Recording, record
+from convnet.runner import Runner, Sizes
 
 Costs = dict[str, np.ndarray]
 
@@ -86,22 +87,9 @@ class Net:
         self._recordings: dict[Mode, Recording] = {}
         self._steps = 0
         self._last: _Pass | None = None
-        self.parameters = {p.name: p for p in graph_parameters(graph)}
+        self._lasting = Lasting(graph, ops, lambda p: self._initial(p, initial))
         self._keep: set[str] = set()
         self.keep(*keep)
-        states = [state for layer in graph.values() for state in layer.states]
-        self._states = [state.value for state in states]
-        self._sums = [p.gradient for p in carried_parameters(graph)]
-        self._allocate(self._lasting())
-        for parameter in self.parameters.values():
-            if initial:
-                values = initial(graph[parameter.layer], parameter)
-            else:
-                values = parameter.initial(generator(seed, parameter.name))
-            self.ops.upload(values, parameter.value.storage.array)
-        for state in states:
-            start = np.broadcast_to(np.asarray(state.start, np.float32), state.shape)
-            self.ops.upload(start, state.value.storage.array)
         self.data_layers = [x for x in graph.values() if isinstance(x, DataLayer)]
         self.costs = [x for x in graph.values() if isinstance(x, CostLayer)]
 
@@ -109,18 +97,17 @@ class Net:
     def ops(self) -> Ops:
         return self._runner.ops
 
-    def _allocate(self, buffers: Sequence[Buffer]) -> None:
-        """Gives buffers memory of their own, in one piece, full of zeros.
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The matrices that are learned, by name."""
+        return self._lasting.parameters
 
-        Raises:
-            ShapeError: they have some.
-        """
-        if any(buffer.storage.array is not None for buffer in buffers):
-            raise ShapeError("this graph serves another net already; build a graph for each")
-        arrays = in_one_piece(self.ops, [buffer.storage.size for buffer in buffers])
-        for buffer, array in zip(buffers, arrays, strict=True):
-            self.ops.upload(np.zeros(array.size, np.float32), array)
-            buffer.storage.array = array.reshape(buffer.shape)
+    def _initial(
+        self, parameter: Parameter, initial: Callable[[Layer, Parameter], np.ndarray] | None
+    ) -> np.ndarray:
+        if initial:
+            return initial(self.graph[parameter.layer], parameter)
+        return parameter.initial(generator(self.seed, parameter.name))
 
     def keep(self, *names: str) -> None:
         """Makes the output and the gradient of these layers readable after later passes.
@@ -165,11 +152,7 @@ class Net:
         Also of the layers' states, and of gradients, ".. .grad", that go on to be summed in the
         next minibatch.
         """
-        return {b.storage.name: self.ops.download(b.storage.array) for b in self._lasting()}
-
-    def _lasting(self) -> list[Buffer]:
-        values = [b for p in self.parameters.values() for b in (p.value, p.increment)]
-        return values + self._states + self._sums
+        return self._lasting.read()
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Overwrites all weights, increments and states.
@@ -177,24 +160,7 @@ class Net:
         Raises:
             ShapeError: names or shapes are not this net's; nothing is changed then.
         """
-        buffers = {b.storage.name: b for b in self._lasting()}
-        # A change of updatePeriod begins or ends the summing of gradients.
-        sums = {p.gradient.storage.name for p in self.parameters.values()}
-        begun = {b.storage.name: np.zeros(b.shape, np.float32) for b in self._sums}
-        state = begun | {n: v for n, v in state.items() if n in buffers or n not in sums}
-        missing, extra = buffers.keys() - state.keys(), state.keys() - buffers.keys()
-        if missing or extra:
-            parts = [f"without {_few(missing)}"] if missing else []
-            parts += [f"with unknown {_few(extra)}"] if extra else []
-            raise ShapeError(f"weights do not belong to this net: {', '.join(parts)}")
-        for name, buffer in buffers.items():
-            if state[name].shape != buffer.shape:
-                raise ShapeError(
-                    f"weights do not belong to this net: '{name}' has shape "
-                    f"{state[name].shape}; expected {buffer.shape}"
-                )
-        for name, buffer in buffers.items():
-            self.ops.upload(state[name], buffer.storage.array)
+        self._lasting.write(state)
 
     # --- running ----------------------------------------------------------------------------
 
@@ -222,14 +188,14 @@ class Net:
                 sizes = sizes.joined(self._runner.sizes_for(recording.program, batch_size, inputs))
             return sizes
 
-        memory.check(sizes_for, self.batch_size, self._lasting(), self._runner.free_memory())
+        memory.check(sizes_for, self.batch_size, self._lasting.buffers, self._runner.free_memory())
         self._runner.reserve(sizes_for(self.batch_size))
         self._recordings = recordings
         self._last = None  # its values may have gone with a smaller arena
 
     def memory_summary(self) -> str:
         """One line: the memory that has been taken so far, and what is in it."""
-        return memory.summary(self._lasting(), self._runner.sizes)
+        return memory.summary(self._lasting.buffers, self._runner.sizes)
 
     def _record(self, mode: Mode, batch_size: int) -> Recording:
         return record(self.graph, mode, batch_size, self._keep, self.conserve_mem)
@@ -443,8 +409,3 @@ def generator(seed: int, name: str) -> np.random.Generator:
     """Random numbers for one matrix, independent of which other layers the net has."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(name.encode())])
     return np.random.Generator(np.random.Philox(sequence))
-
-
-def _few(names: Iterable[str]) -> str:
-    first, *rest = sorted(names)
-    return f"'{first}'" + (f" and {len(rest)} more" if rest else "")

@@ -34,9 +34,10 @@ MAY_IMPORT = {
     "shapes": "config errors geometry graph",
     "recording": "errors graph layer_types plan program replicas",
     "runner": "ops plan program",
+    "lasting": "errors graph layer_types ops recording runner",
     "memory": "errors plan runner",
     "nonfinite": "graph layer_types ops plan recording runner",
-    "net": "errors graph layer_types memory nonfinite ops plan recording runner",
+    "net": "errors graph lasting layer_types memory nonfinite ops plan recording runner",
     "options": "errors precision version",
     "state": "config",
     # Of the original's checkpoints.
