@@ -282,6 +282,10 @@ class Net:
         assert isinstance(layer, CostLayer)
         return total[: len(layer.value_names)]
 
+    def objective(self, costs: Costs) -> float:
+        """What is minimised, of the values of the costs."""
+        return sum(float(layer.coeff * costs[layer.name][0]) for layer in self.costs)
+
     def finite_costs(
         self, matrices: Matrices, mode: Mode = TEST, clock: Clock | None = None
     ) -> Costs:

@@ -88,6 +88,14 @@ def parse_float(text: str) -> float:
     raise ValueError(f"expected a number; found '{text}'")
 
 
+def fraction(text: str) -> float:
+    """Raises: ValueError for text that is no number between 0 and 1, both excluded."""
+    value = parse_float(text)
+    if 0 < value < 1:
+        return value
+    raise ValueError(f"expected a number between 0 and 1; found '{text}'")
+
+
 def parse_format(text: str) -> str:
     """Raises: ValueError for anything but npz and pickle."""
     if text not in ("npz", "pickle"):
@@ -149,6 +157,17 @@ class Options:
     test_one: bool = _option(True, "test on one batch each time, in turn, not on all", parse_bool)
     seed: int = _option(0, "seed of everything random", natural)
     threads: int = _option(0, "threads to compute with, 0 = one a core", natural, saved=False)
+
+    # How it learns, besides the parameter file.
+    lr_patience: int = _option(
+        0,
+        "lower the rates when the cost has not fallen for so many minibatches, 0 = never",
+        natural,
+    )
+    lr_shrink: float = _option(0.1, "factor by which --lr-patience lowers them", fraction)
+    lr_min: float = _option(
+        0.001, "stop when rates are below this part of those of the parameter file", fraction
+    )
 
     # How the data are cut.
     inner_size: int = _option(0, "side of the crop of each image, 0 = whole", natural, once=True)

@@ -230,7 +230,7 @@ class _Tape:
             parameter.increment,
             parameter.gradient,
             parameter.momentum,
-            for_each_run(lambda clock: rate(clock.progress)),
+            for_each_run(lambda clock: rate(clock.progress) * clock.rates),
             parameter.decay,
             rhythm.cases(parameter, self.batch_size),
         )

@@ -24,6 +24,8 @@ class TrainingState:
         train_outputs, test_outputs: per batch, the sums of each cost's values and the number
             of images.
         test_times: for each test, how many training batches came before it.
+        rates: what all learning rates of the parameter file are multiplied by now.
+        costs: of the latest minibatches, see convnet.train.decay.
     """
 
     epoch: int = 0
@@ -34,6 +36,8 @@ class TrainingState:
     train_outputs: Outputs = field(default_factory=list)
     test_outputs: Outputs = field(default_factory=list)
     test_times: list[int] = field(default_factory=list)
+    rates: float = 1.0
+    costs: list[float] = field(default_factory=list)
 
 
 @dataclass

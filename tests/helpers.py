@@ -153,6 +153,14 @@ def emulated_ops(precision: str = "fp32") -> Ops:
     return make_ops(backend, precision)
 
 
+BACKENDS = ("reference", "cpu", "emulated")
+
+
+def ops_of(backend: str) -> Ops:
+    """The backend of a name; see emulated_ops."""
+    return emulated_ops() if backend == "emulated" else make_ops(backend)
+
+
 def make_batch(shapes: DataShapes = SHAPES, cases: int = 4, seed: int = 0) -> list[np.ndarray]:
     """Normal numbers for each matrix of the data; labels where it has one number per image."""
     rng = np.random.default_rng(seed)

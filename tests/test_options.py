@@ -60,7 +60,7 @@ def test_an_empty_text_may_be_given():
 
 
 def test_every_option_can_be_given_and_has_help(capsys):
-    examples = {str: "text", int: "4", float: "1.5", bool: "1", list: "2"}
+    examples = {str: "text", int: "4", float: "0.5", bool: "1", list: "2"}
     for name, field in FIELDS.items():
         default = getattr(Options(), name)
         chosen = {"feature_format": "npz", "precision": "tf32"}

@@ -144,6 +144,9 @@ def open_session(given: dict[str, Any]) -> Session:
             problems=problems,
         )
         _check_outputs(net, loaded.state, name)
+        if loaded.state.rates != 1 and checkpoint.parameters.text != loaded.parameters.text:
+            loaded.state.rates, loaded.state.costs = 1.0, []
+            problems.warn("", "the parameter file has changed: learning rates are its own again")
         definition, parameters, state = checkpoint.definition, checkpoint.parameters, loaded.state
     else:
         definition = Source.from_path(layer_file(options, options.layer_def))

@@ -14,6 +14,7 @@ from convnet.checkpoint import TrainingState
 from convnet.errors import BatchError, NonFiniteError
 from convnet.layer_types.data import Matrices
 from convnet.plan import Clock
+from convnet.train.decay import note_cost
 from convnet.train.session import Session
 from convnet.train.testing import (
     Sums,
@@ -81,6 +82,9 @@ def train(session: Session) -> None:
     if done >= total:
         report.text(f"Nothing to do: {options.epochs} epochs are done; raise --epochs to go on")
         return
+    if state.rates < options.lr_min and not state.minibatch:
+        report.text(f"Nothing to do: {_too_low(session)}; lower it to go on")
+        return
     sequence = ((numbers[i % len(numbers)], 1 + i // len(numbers)) for i in range(done, total))
     log = report.Log(session.directory / "log.jsonl")
     log.write("start", options=options.as_dict(), done=done, total=total)
@@ -93,7 +97,7 @@ def train(session: Session) -> None:
     ):
         for number, epoch, matrices in batches:
             clock = Clock(options.seed, epoch, number, progress=done / total)
-            finished = _train_batch(session, matrices, clock, stop)
+            finished = _train_batch(session, matrices, clock, stop, log)
             if finished:
                 done += 1
                 costs, cases = state.train_outputs[-1]
@@ -101,13 +105,17 @@ def train(session: Session) -> None:
                 log.write("train", epoch=epoch, batch=number, costs=costs, cases=cases, sec=seconds)
                 line = f"{epoch}.{number} ({100 * clock.progress:.2f}%)... "
                 line += session.cost_text(costs, cases)
-                if done % options.test_freq == 0 or done == total:
+                slow = state.rates < options.lr_min
+                if done % options.test_freq == 0 or done == total or slow:
                     report.text(line)
                     _test_and_save(session, log, started)
                 else:
                     report.text(f"{line} ({seconds:.3f} sec)")
                 bar.advance()
                 started = time.perf_counter()
+                if slow:
+                    report.text(f"The training ends here: {_too_low(session)}")
+                    return
             if stop:
                 path = session.save()
                 log.write("stop", signal=stop.signal, checkpoint=str(path))
@@ -115,7 +123,13 @@ def train(session: Session) -> None:
                 return
 
 
-def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopRequest) -> bool:
+def _too_low(session: Session) -> str:
+    return f"learning rates are {session.state.rates:g} of the parameter file's, below --lr-min"
+
+
+def _train_batch(
+    session: Session, matrices: Matrices, clock: Clock, stop: StopRequest, log: report.Log
+) -> bool:
     """Trains on one batch, minibatch by minibatch; False if it was stopped on the way.
 
     The session's state says afterwards how far it came, so that a resumed run goes on there.
@@ -133,15 +147,21 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
     for index, part in enumerate(minibatches(matrices, net)):
         if index < state.minibatch:
             continue
-        step = replace(clock, minibatch=index, steps=state.steps)
+        step = replace(clock, minibatch=index, steps=state.steps, rates=state.rates)
+        where = f"batch {clock.epoch}.{clock.batch}, minibatch {index}"
         try:
-            add_costs(state.partial, reported(net, net.train_step(part, step)))
+            costs = net.train_step(part, step)
         except NonFiniteError as error:
-            raise NonFiniteError(
-                f"batch {clock.epoch}.{clock.batch}, minibatch {index}: {error}"
-            ) from None
+            raise NonFiniteError(f"{where}: {error}") from None
+        add_costs(state.partial, reported(net, costs))
         state.minibatch = index + 1
         state.steps += 1
+        if note_cost(state, session.options, net.objective(costs) / part[0].shape[1]):
+            log.write("rates", epoch=clock.epoch, batch=clock.batch, rates=state.rates)
+            report.text(
+                f"{where}: the cost has not fallen for {session.options.lr_patience} minibatches; "
+                f"learning rates are {state.rates:g} of the parameter file's now"
+            )
         if stop:
             return False
     state.train_outputs.append((state.partial, cases))
