@@ -223,6 +223,9 @@ def _state(
     steps: int = 0,
     rates: float = 1.0,
     costs: Sequence[float] = (),
+    since_test: Sequence[float] = (),
+    failures: int = 0,
+    left_out: int = 0,
 ) -> TrainingState:
     if len(test_times) != len(test_outputs):
         raise ValueError(f"{len(test_times)} times of {len(test_outputs)} tests")
@@ -237,6 +240,9 @@ def _state(
         [_count(time) for time in test_times],
         float(rates),
         [float(cost) for cost in costs],
+        [float(cost) for cost in since_test],
+        _count(failures),
+        _count(left_out),
     )
 
 

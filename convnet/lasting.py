@@ -78,6 +78,11 @@ class Lasting:
         for name, buffer in buffers.items():
             self._ops.upload(state[name], buffer.storage.array)
 
+    def forget_sums(self) -> None:
+        """Lets the summing of gradients over minibatches begin with the next one."""
+        for buffer in self._sums:
+            self._ops.upload(np.zeros(buffer.shape, np.float32), buffer.storage.array)
+
 
 def _few(names: Iterable[str]) -> str:
     first, *rest = sorted(names)

@@ -22,12 +22,13 @@ from convnet.lasting import Lasting
 from convnet.layer_types.base import TEST, TRAIN, Layer, Mode, Parameter
 from convnet.layer_types.cost import CostLayer, LogregCost
 from convnet.layer_types.data import DataLayer, Matrices
-from convnet.nonfinite import explain
+from convnet.nonfinite import explain, explain_squares
 from convnet.ops.base import Ops
 from convnet.ops.spec.images import ByteImages, Source
 from convnet.plan import Buffer, Clock
 from convnet.recording import Recording, record
 from convnet.runner import Runner, Sizes
+from convnet.updates import NO_MORE, Updates
 
 Costs = dict[str, np.ndarray]
 
@@ -55,6 +56,7 @@ class Net:
             pass.
         conserve_mem: compute outputs of layers without weights again in the backward pass
             instead of keeping them; the results are the same bits.
+        updates: how it learns, beyond what the layers say.
         initial: makes the initial values of a layer's parameter, see convnet.initial; without
             it they are random numbers.
 
@@ -72,6 +74,7 @@ class Net:
         seed: int = 0,
         keep: Iterable[str] = (),
         conserve_mem: bool = False,
+        updates: Updates = NO_MORE,
         initial: Callable[[Layer, Parameter], np.ndarray] | None = None,
     ) -> None:
         if isinstance(keep, str) or not isinstance(batch_size, int) or batch_size < 1 or seed < 0:
@@ -83,6 +86,7 @@ class Net:
         self.batch_size = batch_size
         self.seed = seed
         self.conserve_mem = conserve_mem
+        self.updates = updates
         self._runner = Runner(ops)
         self._recordings: dict[Mode, Recording] = {}
         self._steps = 0
@@ -198,7 +202,7 @@ class Net:
         return memory.summary(self._lasting.buffers, self._runner.sizes)
 
     def _record(self, mode: Mode, batch_size: int) -> Recording:
-        return record(self.graph, mode, batch_size, self._keep, self.conserve_mem)
+        return record(self.graph, mode, batch_size, self._keep, self.conserve_mem, self.updates)
 
     def check_data(self, matrices: Matrices) -> int:
         """Checks a batch against the net and returns its number of images.
@@ -317,12 +321,23 @@ class Net:
 
         Raises:
             ShapeError: there was none in a mode with gradients, or it has had its backward pass.
+            NonFiniteError: with `updates.checked`, a gradient or weight is NaN or infinite; the
+                weights are left as they were, and gradients that were summed up are forgotten.
         """
         last = self._last
         if last is None or not last.mode.backward or last.backward_done:
             raise ShapeError("backward must follow a forward pass in TRAIN or CHECK mode")
         last.backward_done = True
-        self._runner.go_on(last.recording.program, last.cases, start="backward")
+        recording = last.recording
+        if recording.squares is None or not self.updates.checked:
+            self._runner.go_on(recording.program, last.cases, "backward")
+            return
+        self._runner.go_on(recording.program, last.cases, "backward", "update")
+        array = self._runner.array(recording.program, recording.squares, last.cases)
+        if problem := explain_squares(recording.learning, self.ops.download(array)):
+            self._lasting.forget_sums()
+            raise NonFiniteError(problem)
+        self._runner.go_on(recording.program, last.cases, "update")
 
     def train_step(self, matrices: Matrices, clock: Clock | None = None) -> Costs:
         """Forward, backward and update for one minibatch.
@@ -332,7 +347,8 @@ class Net:
                 call to call, and learning rates stay where their schedules begin.
 
         Raises:
-            NonFiniteError: a cost is NaN or infinite; the weights are left as they were.
+            NonFiniteError: a cost is NaN or infinite; the weights are left as they were. Also as
+                in `backward`.
         """
         self._steps += 1
         clock = clock or Clock(self.seed, minibatch=self._steps, steps=self._steps - 1)

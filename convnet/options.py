@@ -96,18 +96,17 @@ def fraction(text: str) -> float:
     raise ValueError(f"expected a number between 0 and 1; found '{text}'")
 
 
-def parse_format(text: str) -> str:
-    """Raises: ValueError for anything but npz and pickle."""
-    if text not in ("npz", "pickle"):
-        raise ValueError(f"expected npz or pickle; found '{text}'")
-    return text
+@dataclass(frozen=True)
+class OneOf:
+    """Parses one of some names."""
 
+    names: tuple[str, ...]
 
-def parse_precision(text: str) -> str:
-    """Raises: ValueError for anything but the names of Precision."""
-    if text not in tuple(Precision):
-        raise ValueError(f"expected one of {', '.join(Precision)}; found '{text}'")
-    return text
+    def __call__(self, text: str) -> str:
+        """Raises: ValueError for anything but the names."""
+        if text not in self.names:
+            raise ValueError(f"expected {' or '.join(self.names)}; found '{text}'")
+        return text
 
 
 def _option(
@@ -169,6 +168,18 @@ class Options:
         0.001, "stop when rates are below this part of those of the parameter file", fraction
     )
 
+    check_finite: str = _option(
+        "loss",
+        "what is looked at for NaNs: loss, or all, gradients and weights too",
+        OneOf(("loss", "all")),
+    )
+    on_nan: str = _option(
+        "stop",
+        "at a NaN stop; or skip the minibatch; or rollback, to the last test, also when "
+        "the cost explodes, with lower rates",
+        OneOf(("stop", "skip", "rollback")),
+    )
+
     # How the data are cut.
     inner_size: int = _option(0, "side of the crop of each image, 0 = whole", natural, once=True)
     mirror: bool = _option(True, "mirror half of the cropped training images", parse_bool)
@@ -200,7 +211,7 @@ class Options:
     )
     feature_path: str = _option("", "directory for the features", saved=False)
     feature_format: str = _option(
-        "npz", "npz, or pickle as cuda-convnet", parse_format, saved=False
+        "npz", "npz, or pickle as cuda-convnet", OneOf(("npz", "pickle")), saved=False
     )
     show_plan: bool = _option(
         False, "print the program with its buffers first", parse_bool, saved=False
@@ -233,7 +244,7 @@ class Options:
     precision: str = _option(
         "fp32",
         "what a GPU rounds the factors of conv, local and fc to: fp32, tf32 or bf16",
-        parse_precision,
+        OneOf(tuple(precision.value for precision in Precision)),
     )
     num_gpus: int = _option(
         1,

@@ -26,6 +26,9 @@ class TrainingState:
         test_times: for each test, how many training batches came before it.
         rates: what all learning rates of the parameter file are multiplied by now.
         costs: of the latest minibatches, see convnet.train.decay.
+        since_test: the costs of the minibatches since the last test, see convnet.train.guards.
+        failures: minibatches that were left out, or times that the run went back, in a row.
+        left_out: images of the batch in progress that were not learned from.
     """
 
     epoch: int = 0
@@ -38,6 +41,9 @@ class TrainingState:
     test_times: list[int] = field(default_factory=list)
     rates: float = 1.0
     costs: list[float] = field(default_factory=list)
+    since_test: list[float] = field(default_factory=list)
+    failures: int = 0
+    left_out: int = 0
 
 
 @dataclass

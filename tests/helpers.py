@@ -134,12 +134,12 @@ def make_net(
     batch_size: int = 4,
     seed: int = 1,
     keep: Iterable[str] = (),
-    conserve_mem: bool = False,
+    **arguments: Any,
 ) -> Net:
     """A net of a definition text, on the reference backend in float64 if no other is given."""
     graph = make_graph(definition, extra, shapes)
     ops = ops or ReferenceOps(np.float64)
-    return Net(graph, ops, batch_size=batch_size, seed=seed, keep=keep, conserve_mem=conserve_mem)
+    return Net(graph, ops, batch_size=batch_size, seed=seed, keep=keep, **arguments)
 
 
 def emulated_ops(precision: str = "fp32") -> Ops:

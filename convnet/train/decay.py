@@ -7,8 +7,8 @@ from math import erfc, sqrt
 
 import numpy as np
 
+from convnet.checkpoint import TrainingState
 from convnet.options import Options
-from convnet.state import TrainingState
 
 # The cost counts as falling from this probability on: hardly more than tossing a coin says.
 FALLING = 0.51
@@ -40,9 +40,13 @@ def has_stalled(costs: Sequence[float]) -> bool:
     For a series of N costs this is the question whether dlib's count_steps_without_decrease and
     count_steps_without_decrease_robust are both N.
     """
+    return all(chance_of_fall(part) < FALLING for part in (costs, without_highest(costs)))
+
+
+def without_highest(costs: Sequence[float]) -> list[float]:
+    """Those that are not among the highest tenth."""
     bound = sorted(costs)[int(0.9 * (len(costs) - 1) + 0.5)]
-    series = (costs, [cost for cost in costs if cost <= bound])
-    return all(chance_of_fall(part) < FALLING for part in series)
+    return [cost for cost in costs if cost <= bound]
 
 
 def chance_of_fall(costs: Sequence[float]) -> float:

@@ -33,6 +33,7 @@ from convnet.net import Net
 from convnet.nonfinite import REMEDY
 from convnet.options import FIELDS, Options, merge, option_name, require
 from convnet.transform import transform
+from convnet.updates import Updates
 from data_providers import registry
 from data_providers.base import DataProvider, ProviderOptions
 
@@ -139,6 +140,7 @@ def open_session(given: dict[str, Any]) -> Session:
             backend=backend,
             precision=options.precision,
             conserve_mem=options.conserve_mem,
+            updates=updates_of(options),
             name=name,
             data_shapes=shapes,
             problems=problems,
@@ -160,6 +162,7 @@ def open_session(given: dict[str, Any]) -> Session:
             batch_size=options.mini,
             seed=options.seed,
             conserve_mem=options.conserve_mem,
+            updates=updates_of(options),
             init_modules=options.init_modules,
         )
         state = TrainingState()
@@ -204,6 +207,7 @@ def _transformed(
         batch_size=options.mini,
         seed=options.seed,
         conserve_mem=options.conserve_mem,
+        updates=updates_of(options),
     )
     new.load_state(weights)
     return definition, new
@@ -278,6 +282,11 @@ def _parameters(
         return Source.from_path(path)
     problems.warn(str(path), "not found; using the layer parameters stored in the checkpoint")
     return loaded.parameters
+
+
+def updates_of(options: Options) -> Updates:
+    """How the options say that a net learns."""
+    return Updates(checked=options.check_finite == "all")
 
 
 def layer_file(options: Options, name: str) -> Path:
