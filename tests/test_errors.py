@@ -18,11 +18,13 @@ from convnet import cli
 from tests.errors import CHECKPOINT, Mistake
 from tests.errors.data import DATA
 from tests.errors.devices import DEVICES, DeviceMistake
+from tests.errors.faces import FACES
 from tests.errors.layer_files import LAYER_FILES
 from tests.errors.legacy import LEGACY
 from tests.errors.options import OPTIONS
 from tests.errors.running import CHECKPOINTS, PRODUCTS, TRAINING
 from tests.errors.show import PICTURES
+from tests.errors.verification import VERIFICATION
 from tests.train.helpers import Workplace
 
 DOC = Path(__file__).parents[1] / "docs" / "errors.md"
@@ -36,6 +38,8 @@ MISTAKES = {
     "Checkpoints of cuda-convnet": LEGACY,
     "Features and gradients": PRODUCTS,
     "Pictures": PICTURES,
+    "Faces": FACES,
+    "Verification of faces": VERIFICATION,
 }
 
 
