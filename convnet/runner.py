@@ -178,13 +178,18 @@ class Runner:
         clock: Clock,
         inputs: Sequence[tuple[Buffer, Source]],
     ) -> list[float]:
-        """Runs the whole program, as `run`; returns the seconds that each call took."""
+        """Runs the whole program, as `run`; returns the seconds that each call took.
+
+        On a device each call is waited for, so that a time is that of its kernels and of one start.
+        """
         binding = self._begin(program, cases, clock, inputs)
         times = []
         with np.errstate(all="ignore"):
             for i in range(len(program.calls)):
+                self.ops.wait()
                 start = time.perf_counter()
                 binding.run(self.ops, i, i + 1)
+                self.ops.wait()
                 times.append(time.perf_counter() - start)
         return times
 

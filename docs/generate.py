@@ -22,7 +22,9 @@ from convnet.layer_types.cost import CostLayer
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.layer_types.weights import NEURON_KEY, WeightLayer
 from convnet.neurons import NEURON_TYPES
+from convnet.ops.cuda.emulated.build import Mode
 from convnet.recording import record
+from tests.ops.cuda.test_bugs import BUGS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -220,6 +222,22 @@ def mnist_graph() -> dict[str, Layer]:
     return read_graph(definition, parameters, [(1, 28, 28), (1, 1, 1)])
 
 
+# --- the emulated device --------------------------------------------------------------------
+
+
+def seeded_bugs() -> str:
+    """Which mode finds which mistake, as the tests assert it."""
+    rows = [
+        (
+            code(kernel),
+            *("yes" if mode in modes else "" for mode in Mode),
+            says.strip("()").replace("|", " or "),
+        )
+        for kernel, (modes, says, _) in BUGS.items()
+    ]
+    return table(("kernel", *Mode, "what is said of it"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "layer-types": layer_types,
     "common-keys": common_keys,
@@ -229,6 +247,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "options": option_table,
     "mnist-table": mnist_table,
     "mnist-plan": mnist_plan,
+    "seeded-bugs": seeded_bugs,
 }
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 import resource
 import shutil
+from collections.abc import Iterable
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from convnet import cli
-from tests.errors import CHECKPOINT
+from tests.errors import CHECKPOINT, Mistake
 from tests.errors.data import DATA
+from tests.errors.devices import DEVICES, DeviceMistake
 from tests.errors.faces import FACES
 from tests.errors.layer_files import LAYER_FILES
 from tests.errors.legacy import LEGACY
@@ -95,12 +97,25 @@ def document() -> str:
         "a checkpoint of the run `good` is used. `...` stands for text that differs.",
     ]
     for title, mistakes in MISTAKES.items():
-        lines += ["", f"## {title}", "", "| what you did | what it says | what to do |"]
-        lines += ["|---|---|---|"]
-        for m in mistakes:
-            says = "<br>".join(f"`{line}`" for line in m.says.splitlines())
-            lines.append(f"| {m.did} | {says} | {m.remedy} |")
+        lines += ["", f"## {title}", "", *table("what you did", mistakes)]
+    lines += [
+        "",
+        "## A GPU",
+        "",
+        "Where `--gpu` names a GPU that cannot be used, `warning: --gpu: running on the CPU, as",
+        '...` says why, and the run goes on there; `backend="cuda"` in Python is an error.',
+        "",
+        *table("what is wrong", DEVICES),
+    ]
     return "\n".join(lines) + "\n"
+
+
+def table(first: str, mistakes: Iterable[Mistake | DeviceMistake]) -> list[str]:
+    lines = [f"| {first} | what it says | what to do |", "|---|---|---|"]
+    for m in mistakes:
+        says = "<br>".join(f"`{line}`" for line in m.says.splitlines())
+        lines.append(f"| {m.did} | {says} | {m.remedy} |")
+    return lines
 
 
 def test_document_is_current():

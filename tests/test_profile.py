@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numba
+import numpy as np
 import pytest
 
 from convnet import cli, profile
 from convnet.layer_types.base import TEST, TRAIN
 from convnet.ops.cpu import CpuOps
+from convnet.ops.reference import ReferenceOps
 from convnet.plan import Call, Part, new_buffer
-from tests.helpers import BELOW, CLASSES, DATA, EVERYTHING, layer, make_net
+from convnet.runner import _Binding
+from tests.helpers import BELOW, CLASSES, DATA, EVERYTHING, between, layer, make_net
 from tests.train.helpers import SHAPE, Workplace
 
 
@@ -76,6 +79,23 @@ def test_the_peak_is_that_of_the_machine():
     peak = profile.measure_peak()
     assert 1e8 < peak.bytes < 1e13
     assert 1e8 < peak.flops < 1e15
+
+
+def test_a_device_is_waited_for(monkeypatch):
+    """The host goes on at once, while each call takes the device a second."""
+    clock = {"host": 0, "device": 0}
+    ops = ReferenceOps(np.float64)
+    net = make_net(between(layer("top", "fc", "below", outputs=3)), ops=ops)
+    run = _Binding.run
+
+    def start(*args):
+        run(*args)
+        clock["device"] += 1
+
+    monkeypatch.setattr(_Binding, "run", start)
+    monkeypatch.setattr(ops, "wait", lambda: clock.update(host=clock["device"]))
+    monkeypatch.setattr("convnet.runner.time.perf_counter", lambda: clock["host"])
+    assert set(net.time_calls(profile.random_batch(net), TRAIN)) == {1}
 
 
 def test_weights_of_a_testing_step_stay():

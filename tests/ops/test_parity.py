@@ -18,7 +18,9 @@ from convnet.resampling import Resampling
 OPERATIONS = sorted(Ops.__abstractmethods__)
 MEMORY = {"empty", "upload", "upload_images", "download"}
 # What does for every backend on the host, see convnet/ops/spec/device.py.
-OF_DEVICES = {"feed", "feed_size", "packed", "scratch_size", "lend", "capture", "free_memory"}
+OF_DEVICES = {
+    *("feed", "feed_size", "packed", "scratch_size", "lend", "capture", "wait", "free_memory"),
+}
 ARRAYS = (In, In | None, Out, InOut)
 NOT_ARRAYS = (
     *(Window, Pool, Norm, Resampling, ChannelMatrix, Neuron, RandomKey, Margins),

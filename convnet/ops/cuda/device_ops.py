@@ -88,6 +88,9 @@ class CudaDeviceOps(CudaImageOps, DeviceOps):
     def capture(self, run: Callable[[], None]) -> Callable[[], None] | None:
         return self._driver.capture(run)
 
+    def wait(self) -> None:
+        self._driver.synchronize()
+
     def free_memory(self) -> int | None:
         return self._driver.free_memory()
 

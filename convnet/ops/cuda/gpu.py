@@ -53,7 +53,10 @@ class GpuDriver(ABC):
         key = (name, *module_key)
         if key not in self._kernels:
             if module_key not in self._modules:
-                self._modules[module_key] = self._compile(file, constants)
+                try:
+                    self._modules[module_key] = self._compile(file, constants)
+                except DeviceError as error:
+                    raise DeviceError(f"kernel '{name}': {error}") from None
             self._kernels[key] = self._find(self._modules[module_key], file, name)
         return self._kernels[key]
 

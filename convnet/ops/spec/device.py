@@ -88,6 +88,9 @@ class DeviceOps(ABC):
         """
         return None
 
+    def wait(self) -> None:  # noqa: B027
+        """Returns when everything that was called is done."""
+
     def free_memory(self) -> int | None:
         """Bytes that `empty` can still give; None if nobody knows."""
         return None

@@ -12,28 +12,21 @@ from tests.ops.cuda.helpers import SOURCES, make_driver, on
 
 ALL = ("fast", "check", "sanitize")
 CHECK, SANITIZE, BOTH = ("check",), ("sanitize",), ("check", "sanitize")
+RACE = "(reads what another thread writes|writes what another thread reads)"
 
 # kernel: modes that find it, what they say, and the text of the line that they name
 BUGS = {
-    "missing_barrier": (CHECK, "reads what another thread writes", "out[i] = line[63 - i];"),
-    "missing_second_barrier": (
-        CHECK,
-        "(writes what another thread reads|reads what another thread writes)",
-        "(line[i] = x[i] + round|sum += line)",
-    ),
-    "warp_without_syncwarp": (CHECK, "reads what another thread writes", "out[i] = line[i ^ 1];"),
-    "syncwarp_across_warps": (CHECK, "reads what another thread writes", "out[i] = line[63 - i];"),
-    "syncwarp_of_half_a_warp": (CHECK, "reads what another thread", "out[i] = line[i ^ 16];"),
-    "byte_race": (CHECK, "reads what another thread writes", "out[i] = bytes[63 - i];"),
+    "missing_barrier": (CHECK, RACE, "out[i] = line[63 - i];"),
+    "missing_second_barrier": (CHECK, RACE, "(line[i] = x[i] + round|sum += line)"),
+    "warp_without_syncwarp": (CHECK, RACE, "out[i] = line[i ^ 1];"),
+    "syncwarp_across_warps": (CHECK, RACE, "out[i] = line[63 - i];"),
+    "syncwarp_of_half_a_warp": (CHECK, RACE, "out[i] = line[i ^ 16];"),
+    "byte_race": (CHECK, RACE, "out[i] = bytes[63 - i];"),
     "two_writers": (CHECK, "writes what another thread writes", "out[threadIdx.x / 2]"),
     "blocks_write_the_same": (CHECK, "writes what another block writes", "out[threadIdx.x] = x"),
-    "blocks_read_neighbours": (
-        CHECK,
-        "(reads what another|writes what another)",
-        "(float left|out[i] = out[i] + left)",
-    ),
-    "count_without_atomic": (CHECK, "what another thread", "+= 1.0f"),
-    "atomic_and_plain": (CHECK, "what another thread", "out[1] = out[0]"),
+    "blocks_read_neighbours": (CHECK, RACE, "(float left|out[i] = out[i] + left)"),
+    "count_without_atomic": (CHECK, RACE, "+= 1.0f"),
+    "atomic_and_plain": (CHECK, RACE, "out[1] = out[0]"),
     "write_after_the_end": (BOTH, "writes outside of", "out[threadIdx.x + 1]"),
     "read_before_the_beginning": (BOTH, "reads outside of", "out[i] = x[i - 1];"),
     "dynamic_shared_too_small": (BOTH, "writes outside of", "line[i] = x[i];"),
@@ -46,12 +39,16 @@ BUGS = {
     "mask_without_itself": (ALL, "leaves out its own lane", "__shfl_xor_sync"),
     "value_of_absent_lane": (ALL, "value of a lane that its mask leaves out", "__shfl_xor_sync"),
     "two_warp_functions": (ALL, "meets a lane of its mask in another", "__shfl_xor_sync"),
-    "unaligned_vector": (BOTH, "not a multiple of", "*(float4 *)(out + 4 * i + 1)"),
+    "unaligned_vector": (BOTH, "not a multiple of the width", "*(float4 *)(out + 4 * i + 1)"),
     "copy_without_wait": (CHECK, "reads what was not written before", "out[i] = line[i];"),
-    "copy_without_barrier": (CHECK, "what another thread", "out[i] = line[63 - i];"),
-    "copy_with_early_barrier": (CHECK, "what another thread", "out[i] = line[63 - i];"),
-    "copy_over_what_is_read": (CHECK, "what another thread", "(out[i] = |start_copy)"),
-    "copy_with_wrong_wait_count": (CHECK, "reads what was not written", "out[i] = lines[0][i];"),
+    "copy_without_barrier": (CHECK, RACE, "out[i] = line[63 - i];"),
+    "copy_with_early_barrier": (CHECK, RACE, "out[i] = line[63 - i];"),
+    "copy_over_what_is_read": (CHECK, RACE, "(out[i] = |start_copy)"),
+    "copy_with_wrong_wait_count": (
+        CHECK,
+        "reads what was not written before",
+        "out[i] = lines[0][i];",
+    ),
     "copy_without_commit": (CHECK, "reads what was not written before", "out[i] = line[i];"),
     "copy_from_outside": (BOTH, "reads outside of", "start_copy(&line[i], &x[i + 1]);"),
     "overflow": (SANITIZE, "signed integer overflow", "int large"),
