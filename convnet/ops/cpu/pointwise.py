@@ -179,7 +179,8 @@ def _multiply(
                 row = group * R + tile * ROWS
                 rows = min(ROWS, R - tile * ROWS)
                 if rows == ROWS and M - first >= WIDTH:
-                    store_tile(sums, biases, row, low, high, add, flat, row * M + first, M)
+                    to = row * M + first
+                    store_tile(sums, biases, row, low, high, add, flat, to, M, starts)
                     continue
                 for i in range(rows):
                     for m in range(0, min(WIDTH, M - first), LANES):

@@ -167,14 +167,14 @@ def store_sums(typing, sums, at, bias, low, high, add, acts, to, count):  # type
 
 
 @intrinsic
-def store_tile(typing, sums, biases, first, low, high, add, acts, to, step):  # type: ignore[no-untyped-def]
+def store_tile(typing, sums, biases, first, low, high, add, acts, to, step, places):  # type: ignore[no-untyped-def]
     """As store_sums, a whole tile of fprop_tile.
 
-    Row i, with the bias biases[first + i], is stored from acts[to + i * step] on.
+    Row i has the bias biases[first + i]; its column j goes to acts[to + i * step + places[j]].
     """
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        sums, biases, first, low, high, add, acts, to, step = args
+        sums, biases, first, low, high, add, acts, to, step, places = args
         low, high = _splat(builder, low), _splat(builder, high)
 
         def element(argument: int, array: Any, index: Any) -> Any:
@@ -186,8 +186,8 @@ def store_tile(typing, sums, biases, first, low, high, add, acts, to, step):  # 
                 bias, row = _splat(builder, bias), builder.add(to, builder.mul(step, _INDEX(i)))
                 for j in range(FPROP_COLUMNS):
                     at = _INDEX((i * FPROP_COLUMNS + j) * LANES)
-                    target = element(6, acts, builder.add(row, _INDEX(j * LANES)))
-                    target = _as_vector(builder, target)
+                    place = builder.load(element(9, places, _INDEX(j)))
+                    target = _as_vector(builder, element(6, acts, builder.add(row, place)))
                     y = builder.load(_as_vector(builder, element(0, sums, at)), align=4)
                     y = builder.fadd(y, bias)
                     if adds:
@@ -201,7 +201,8 @@ def store_tile(typing, sums, biases, first, low, high, add, acts, to, step):  # 
                 store(False)
         return context.get_dummy_value()
 
-    return types.void(sums, biases, first, low, high, add, acts, to, step), generate
+    arguments = (sums, biases, first, low, high, add, acts, to, step, places)
+    return types.void(*arguments), generate
 
 
 def _clamp(builder: Any, y: Any, low: Any, high: Any) -> Any:
