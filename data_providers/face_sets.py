@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from data_providers.errors import DataError
 from data_providers.pictures import find_pictures
@@ -42,6 +42,12 @@ class FaceSet:
             numbers.setdefault(name, len(numbers))
         renumbered = np.array([numbers[name] for name in self.label_names], np.int32)
         return replace(self, labels=renumbered[self.labels], label_names=tuple(numbers))
+
+
+def numbered_people(labels: ArrayLike) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Numbers from 0 without gaps, (pictures,), and names, for people who have only labels."""
+    found, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    return numbers.astype(np.int32), tuple(f"{label:07}" for label in found)
 
 
 def tree_faces(root: Path) -> FaceSet:

@@ -10,10 +10,12 @@ from convnet.options import checked, make_parser, natural, parse_bool
 from data_providers.errors import DataError
 from data_providers.face_packs import pack_files, write_pack
 from data_providers.face_sets import FaceSet, joined
-from data_providers.face_sources import open_faces
+from data_providers.face_sources import holds_pairs, open_faces
 from data_providers.face_trees import write_tree
+from data_providers.verification_bin import verification_faces
 
-SOURCE = "pictures as PERSON/NAME.jpg, or a pack"
+SOURCE = "pictures as PERSON/NAME.jpg, a pack, or a NAME.rec of MXNet"
+PAIRS = "pairs.txt"
 
 
 def pack(arguments: Sequence[str]) -> None:
@@ -74,11 +76,21 @@ def _joined(sources: Sequence[Path], *, merge: bool) -> FaceSet:
 
 
 def unpack(arguments: Sequence[str]) -> None:
-    """Writes the pictures of a pack as PERSON/NAME.jpg."""
+    """Writes the pictures of a pack, or of ArcFace's data sets, as PERSON/NAME.jpg."""
     parser = make_parser("python -m convnet faces unpack", unpack.__doc__ or "")
-    parser.add_argument("pack", type=Path, metavar="NAME", help="a pack NAME.bin with NAME.idx")
+    parser.add_argument(
+        "pack",
+        type=Path,
+        metavar="NAME",
+        help="a pack NAME.bin with NAME.idx; NAME.rec with NAME.idx; or NAME.bin alone, with pairs,"
+        f" which are listed in DIR/{PAIRS}",
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")
     args = parser.parse_args(arguments)
-    faces = open_faces(args.pack, thorough=True)
-    write_tree(args.out, faces)
+    if holds_pairs(args.pack):
+        faces, pairs = verification_faces(args.pack)
+        write_tree(args.out, faces, {PAIRS: pairs})
+    else:
+        faces = open_faces(args.pack, thorough=True)
+        write_tree(args.out, faces)
     report.text(f"wrote {args.out}: {len(faces.names)} pictures of {len(faces.label_names)} people")

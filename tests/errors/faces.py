@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from data_providers.face_packs import write_pack
 from data_providers.face_sets import tree_faces
 from tests.data_providers.helpers import picture_tree
+from tests.data_providers.mxnet import arcface
 from tests.errors import DEF, Prepare, command, file
 from tests.errors.data import change_a_byte, cut
 
@@ -61,6 +63,19 @@ def label_beyond_the_classes() -> None:
     index.write_text(index.read_text().replace("bob/4.png\t1", "bob/4.png\t2"))
     new = hashlib.sha256(index.read_bytes()).hexdigest()
     header.write_text(header.read_text().replace(old, new))
+
+
+def too_few_classes() -> None:
+    arcface(Path("arcface"))
+    Path("arcface/property").write_text("5,112,112")
+
+
+def cut_records() -> None:
+    os.truncate(arcface(Path("arcface")), 300)
+
+
+def hostile_pairs() -> None:
+    Path("lfw.bin").write_bytes(b"cos\nsystem\n(S'ls'\ntR.")
 
 
 PACK = {**TREE, "data_path": "people", "data_provider": "face-pack"}
@@ -165,5 +180,29 @@ FACES = [
         "make it again",
         pack_with(label_beyond_the_classes),
         **PACK,
+    ),
+    command(
+        "faces unpack arcface/train.rec --out=tree",
+        "arcface/train.rec: record 3 at byte ...: label 5 is outside 0..4, the classes of the file "
+        "property",
+        "correct the first number in arcface/property, or get the right file",
+        "arcface/property says 5 classes",
+        too_few_classes,
+    ),
+    command(
+        "faces unpack arcface/train.rec --out=tree",
+        "arcface/train.rec: record 4 at byte ...: no record begins here; is the .idx that of this "
+        ".rec?",
+        "get both files again",
+        "arcface/train.rec is cut short",
+        cut_records,
+    ),
+    command(
+        "faces unpack lfw.bin --out=tree",
+        "lfw.bin: refused: it asks for os.system, and only numpy arrays and plain containers are "
+        "read",
+        "do not trust whoever gave it to you",
+        "lfw.bin would run a program",
+        hostile_pairs,
     ),
 ]
