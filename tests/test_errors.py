@@ -22,6 +22,7 @@ from tests.errors.legacy import LEGACY
 from tests.errors.options import OPTIONS
 from tests.errors.running import CHECKPOINTS, PRODUCTS, TRAINING
 from tests.errors.show import PICTURES
+from tests.errors.verification import VERIFICATION
 from tests.train.helpers import Workplace
 
 DOC = Path(__file__).parents[1] / "docs" / "errors.md"
@@ -36,6 +37,7 @@ MISTAKES = {
     "Features and gradients": PRODUCTS,
     "Pictures": PICTURES,
     "Faces": FACES,
+    "Verification of faces": VERIFICATION,
 }
 
 

@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convnet import report
+from convnet.faces.align import align
 from convnet.faces.info import describe
+from convnet.faces.knn import knn
 from convnet.faces.packing import SOURCE, pack, unpack
+from convnet.faces.pairs import pairs
+from convnet.faces.verify import verify
 from convnet.options import choose_word, make_parser
 
 
@@ -35,7 +39,11 @@ def info(arguments: Sequence[str]) -> None:
 
 
 TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
+    "align": align,
     "info": info,
     "pack": pack,
     "unpack": unpack,
+    "pairs": pairs,
+    "verify": verify,
+    "knn": knn,
 }

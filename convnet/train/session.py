@@ -64,14 +64,17 @@ class Session:
         """The printed form of costs summed over `cases` images."""
         return report.cost_text(costs, cases, self.net.graph, self.test_data.label_names)
 
-    def save(self) -> Path:
+    def save(self, weights: dict[str, np.ndarray] | None = None) -> Path:
         """Writes a checkpoint.
+
+        Args:
+            weights: the net's state, where the caller has downloaded it already.
 
         Raises:
             CheckpointError: it cannot be written.
             NonFiniteError: a weight is NaN or infinite; nothing is written.
         """
-        weights = self.net.state()
+        weights = self.net.state() if weights is None else weights
         for name, values in weights.items():
             if not np.isfinite(values).all():
                 raise NonFiniteError(

@@ -132,6 +132,17 @@ def test_test_pictures_are_not_changed(tree):
     assert len(seen(provider(tree, test=True, **options))) == 16
 
 
+def test_pictures_from_elsewhere_are_as_those_of_a_test(tree):
+    source = provider(tree, test=True, inner_size=4, color_noise=0.1)
+    tested = np.asarray(source.load(1, 1)[0])
+    files = sorted(tree.glob("*/*.png"))
+    np.testing.assert_array_equal(np.asarray(source.prepare(files)), tested)
+    Image.new("RGB", (9, 9)).save(tree / "large.png")
+    with pytest.raises(DataError, match=r"large.png: expected 6x5 pixels"):
+        source.prepare([tree / "large.png"])
+    assert provider(tree, image_size=4).prepare([tree / "large.png"]).shape == (48, 1)
+
+
 def test_colours(tree):
     images = provider(tree, color_noise=0.5).load(1, 1)[0]
     pixels = np.array([[100 * who, 10 * n, 7] for who, n in np.ndindex(3, 6) if who < 2 or n < 4])

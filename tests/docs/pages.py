@@ -9,6 +9,7 @@ from data_providers.formats import Batch, write_data_set
 from tests.data_providers.helpers import picture_tree
 from tests.data_providers.imagenet import write_ilsvrc
 from tests.data_providers.mxnet import arcface, picture, python2_pairs
+from tests.faces.drawn import photographs
 from tests.legacy.old import OldNet, old_checkpoint, old_options, write_old
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,10 @@ def make_workspace(folder: Path) -> None:
     (folder / "arcface" / "lfw.bin").write_bytes(
         python2_pairs([picture(n) for n in range(4)], [True, False])
     )
+    photographs(folder / "photographs")
+    for part, people in (("train", 30), ("test", 10)):
+        names = [f"s{number}" for number in range(people)]
+        picture_tree(folder / "orl" / part, names, count=10, size=(23, 28))
     for part in ("train", "val"):
         picture_tree(folder / "tiny-imagenet" / part)
     write_old_run(folder / "old-run")
