@@ -53,10 +53,13 @@ def numbered_people(labels: ArrayLike) -> tuple[NDArray[np.int32], tuple[str, ..
 def tree_faces(root: Path) -> FaceSet:
     """The pictures PERSON/picture.* below a folder.
 
-    Raises: DataError if there is none.
+    Raises: DataError if there is none, or a person has none.
     """
     found = find_pictures(root)
-    files = found.files
+    files, people = found.files, {*found.label_names}
+    for folder in sorted(root.iterdir()):
+        if folder.name not in people and folder.is_dir() and not folder.name.startswith("."):
+            raise DataError(f"{folder}: expected pictures of this person, found none; remove it")
 
     def content(index: int) -> bytes:
         try:

@@ -59,6 +59,11 @@ class FaceProvider(DataProvider):
         apart = self.test and test_faces is not None
         self.faces = test_faces if self.test and test_faces else train_faces
         self.label_names = self.faces.label_names
+        if not self.test and len(self.label_names) < 2:
+            raise DataError(
+                f"{self.faces.where}: expected pictures of several people to train on, found those"
+                f" of {self.label_names[0]} alone"
+            )
         width, height = self._picture(0).size
         self.size = height, width
         side = options.inner_size

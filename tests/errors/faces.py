@@ -38,6 +38,11 @@ def strangers() -> None:
     Path("train").rename("tree/train")
 
 
+def person_without_pictures() -> None:
+    people()
+    Path("tree/cy").mkdir()
+
+
 def wrong_attribute() -> None:
     people()
     Path("tree/attributes.csv").write_text("picture,age\nann,young\n")
@@ -136,6 +141,20 @@ FACES = [
         people_per_batch=3,
         images_per_person=4,
         mini=12,
+    ),
+    file(
+        "a person without pictures",
+        "tree/cy: expected pictures of this person, found none; remove it",
+        "remove the empty folder",
+        person_without_pictures,
+        **TREE,
+    ),
+    file(
+        "a single person",
+        "tree: expected pictures of several people to train on, found those of ann alone",
+        "get pictures of others",
+        lambda: picture_tree(Path("tree"), ["ann"]),
+        **TREE,
     ),
     file(
         "people to test on who are none of the net's classes",

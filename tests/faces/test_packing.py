@@ -58,6 +58,27 @@ def test_pictures_of_one_size(folder):
     assert json.loads(Path("people.json").read_text())["size"] == [4, 4]
 
 
+def test_alignment_goes_along(folder):
+    settings = {"crop": "arcface", "size": [112, 112]}
+    Path("one/align.json").write_text(json.dumps(settings))
+    for sources, expected in (
+        (["one"], "arcface 112x112"),
+        (["a.bin"], "arcface 112x112"),
+        (["one", "a"], "arcface 112x112"),
+        (["one", "two"], ""),
+    ):
+        name = chr(ord("a") + len(list(Path().glob("*.json"))))
+        assert main(["faces", "pack", *sources, "--out", name]) == 0
+        assert json.loads(Path(f"{name}.json").read_text())["alignment"] == expected
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"crop": "x", "size": 3}'])
+def test_alignment_that_says_nothing(folder, text):
+    Path("one/align.json").write_text(text)
+    assert main(["faces", "pack", "one", "--out", "a"]) == 0
+    assert json.loads(Path("a.json").read_text())["alignment"] == ""
+
+
 def test_records_of_arcface(folder):
     arcface(Path("data"))
     assert main(["faces", "unpack", "data/train.rec", "--out", "back"]) == 0
@@ -68,6 +89,7 @@ def test_records_of_arcface(folder):
     ]
     assert main(["faces", "pack", "data/train.rec", "--out", "people"]) == 0
     assert json.loads(Path("people.json").read_text())["class_names"] == ["0000000", "0000005"]
+    assert main(["faces", "info", "data/train"]) == 0
 
 
 def test_pairs_of_arcface(folder):
