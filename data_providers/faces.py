@@ -144,6 +144,10 @@ class FaceProvider(DataProvider):
         pixels = self._pixels(cases, jitters)
         return [ByteImages(pixels, places, self.mean, colours, scale), *labels]
 
+    def known_labels(self) -> list[NDArray[np.float32]]:
+        cases = np.concatenate(self._chosen)
+        return [np.empty((0, cases.size), np.float32), *self.labels[:, np.newaxis, cases]]
+
     def prepare(self, files: Sequence[Path]) -> ByteImages:
         height, width = self.size
         scaled = self.options.image_size > 0

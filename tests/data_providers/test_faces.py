@@ -175,6 +175,17 @@ def test_parts_share_the_numbers_of_people(tmp_path):
     np.testing.assert_array_equal(test.load(1, 1)[1], [[0, 0, 2, 2, 3, 3]])
 
 
+def test_labels_are_known_beforehand(tree):
+    attributes(tree, "picture,age\nann,7\n")
+    source = provider(tree, [1, 2], batch_size=5)
+    batches = [np.concatenate(source.load(number, 1)[1:]) for number in (1, 2)]
+    expected = np.concatenate(batches, axis=1)
+    images, *labels = source.known_labels()
+    assert images.shape == (0, 10)
+    found = np.concatenate(labels)
+    np.testing.assert_array_equal(np.unique(found, axis=1), np.unique(expected, axis=1))
+
+
 def test_a_test_part_keeps_people_together(tmp_path):
     picture_tree(tmp_path / "train")
     picture_tree(tmp_path / "test", ["cat", "dog"], count=4)

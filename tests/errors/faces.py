@@ -158,11 +158,10 @@ FACES = [
     ),
     file(
         "people to test on who are none of the net's classes",
-        "batch 1: labels must be whole numbers from 0 to 2, the classes of 'probs'; found 3",
+        "test data: labels must be whole numbers from 0 to 2, the classes of 'probs'; found 3",
         "test on pictures of the people that the net was trained on, or use a cost without classes",
         strangers,
         **TREE,
-        test_freq=1,
     ),
     file(
         "tree/attributes.csv with the line `ann,young`",
