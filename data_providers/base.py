@@ -137,6 +137,13 @@ class DataProvider(ABC):
             )
         return [matrix[:, view * cases : (view + 1) * cases] for matrix in matrices]
 
+    def known_labels(self) -> Sequence[NDArray[np.float32]]:
+        """Matrices as of `load` for all cases of the range, in any order, without the images.
+
+        Only of what is known before a batch is loaded; so a training can refuse it at its start.
+        """
+        return ()
+
     def prepare(self, files: Sequence[Path]) -> ByteImages:
         """Pictures from elsewhere as the images of matrix 0 of a test batch, one view of each.
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_providers.errors import DataError
-from data_providers.face_sets import FaceSet
+from data_providers.face_sets import FaceSet, numbered_people
 from data_providers.jpegs import encode_square
 from data_providers.picture_sets import Slice
 from data_providers.pictures import read_picture
@@ -117,12 +117,14 @@ def pack_faces(path: Path, *, thorough: bool = False) -> FaceSet:
             f"{files['bin']}: {DAMAGED}: expected {ends[-1]} bytes as in {files['idx'].name}, found"
             f" {size}"
         )
-    classes = tuple(header.class_names if header else map(str, range(int(labels.max()) + 1)))
-    if labels.max() >= len(classes):
-        line = int(labels.argmax()) + 1
+    if not header:
+        labels, people = numbered_people(labels)
+    elif labels.max() < header.classes:
+        people = tuple(header.class_names)
+    else:
         raise DataError(
-            f"{files['idx']}: line {line}: label {labels.max()} is outside 0..{len(classes) - 1},"
-            f" the classes of {files['json'].name}"
+            f"{files['idx']}: line {labels.argmax() + 1}: label {labels.max()} is outside"
+            f" 0..{header.classes - 1}, the classes of {files['json'].name}"
         )
     if header and thorough:
         with files["bin"].open("rb") as file:
@@ -133,7 +135,7 @@ def pack_faces(path: Path, *, thorough: bool = False) -> FaceSet:
         start, end = int(starts[number]), int(ends[number])
         return Slice(files["bin"], names[number], start, end - start).read()
 
-    return FaceSet(str(files["bin"]), names, labels, classes, content)
+    return FaceSet(str(files["bin"]), names, labels, people, content)
 
 
 def _read(path: Path) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from data_providers.errors import DataError
 from data_providers.pictures import find_pictures
@@ -44,13 +44,22 @@ class FaceSet:
         return replace(self, labels=renumbered[self.labels], label_names=tuple(numbers))
 
 
+def numbered_people(labels: ArrayLike) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Numbers from 0 without gaps, (pictures,), and names, for people who have only labels."""
+    found, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    return numbers.astype(np.int32), tuple(f"{label:07}" for label in found)
+
+
 def tree_faces(root: Path) -> FaceSet:
     """The pictures PERSON/picture.* below a folder.
 
-    Raises: DataError if there is none.
+    Raises: DataError if there is none, or a person has none.
     """
     found = find_pictures(root)
-    files = found.files
+    files, people = found.files, {*found.label_names}
+    for folder in sorted(root.iterdir()):
+        if folder.name not in people and folder.is_dir() and not folder.name.startswith("."):
+            raise DataError(f"{folder}: expected pictures of this person, found none; remove it")
 
     def content(index: int) -> bytes:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from data_providers.errors import DataError
@@ -11,12 +12,13 @@ from data_providers.face_sets import FaceSet
 from data_providers.pictures import SUFFIXES
 
 
-def write_tree(out: Path, faces: FaceSet) -> None:
+def write_tree(out: Path, faces: FaceSet, tables: Mapping[str, str] | None = None) -> None:
     """Writes pictures as PERSON/NAME.jpg into a new folder, which appears when all is complete.
 
     NAME is the last part of a picture's name; a second of that name gets its number before it. One
     without the suffix of a picture gets .jpg.
 
+    Args: tables: further files for the folder, and their text.
     Raises: DataError if `out` holds anything, a person's name cannot be that of a folder, or
         reading fails; OSError where they cannot be written.
     """
@@ -36,6 +38,8 @@ def write_tree(out: Path, faces: FaceSet) -> None:
             if file.exists():
                 file = file.with_name(f"{number:07}-{file.name}")
             file.write_bytes(faces.content(number))
+        for table, text in (tables or {}).items():
+            (unfinished / table).write_text(text, encoding="utf-8")
         os.replace(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from data_providers.face_sets import read_attributes
 from data_providers.face_sources import attributes_file, face_parts
 from data_providers.jitter import Jitter
 from data_providers.jpeg_batches import ColourPca
-from data_providers.pictures import read_picture
+from data_providers.pictures import read_images, read_picture
 from data_providers.shuffle import stratified_order
 
 BATCH_SIZE = 1000
@@ -58,6 +59,11 @@ class FaceProvider(DataProvider):
         apart = self.test and test_faces is not None
         self.faces = test_faces if self.test and test_faces else train_faces
         self.label_names = self.faces.label_names
+        if not self.test and len(self.label_names) < 2:
+            raise DataError(
+                f"{self.faces.where}: expected pictures of several people to train on, found those"
+                f" of {self.label_names[0]} alone"
+            )
         width, height = self._picture(0).size
         self.size = height, width
         side = options.inner_size
@@ -77,8 +83,8 @@ class FaceProvider(DataProvider):
         self.batch_size = options.batch_size or BATCH_SIZE
         self.batches = cut(np.concatenate(in_order) if apart else order, self.batch_size)
         self._check_groups()
-        self.noise = 0.0 if self.test else options.color_noise
-        if self.noise:
+        self.noise = options.color_noise
+        if self.noise and not self.test:
             self.pca = ColourPca.of_pictures(self._pixels(order[:COLOUR_SAMPLE]))
         return self.batches.keys()
 
@@ -122,23 +128,43 @@ class FaceProvider(DataProvider):
     def load(self, number: int, epoch: int) -> list[Matrix]:
         options, rng = self.options, self.rng(number, epoch)
         cases = self._cases(number, epoch, rng)
-        down, right = (n - m for n, m in zip(self.size, self.inner, strict=True))
-        places = np.tile(np.array([down // 2, right // 2, 0], np.int32), (cases.size, 1))
-        colours = np.zeros((cases.size, 3), np.float32)
-        jitters = None
+        labels = np.ascontiguousarray(self.labels[:, cases])[:, np.newaxis]
+        if self.test:
+            return [self._unchanged(self._pixels(cases)), *labels]
         # Drawn for all pictures at once, so that they do not depend on which thread comes when.
-        if not self.test:
-            places[:, 0] = rng.integers(0, down, cases.size, endpoint=True)
-            places[:, 1] = rng.integers(0, right, cases.size, endpoint=True)
-            places[:, 2] = (rng.random(cases.size) < 0.5) & options.mirror
-            if self.noise:
-                colours = self.pca.noise(self.noise, cases.size, rng)
-            if options.jitter:
-                jitters = Jitter.draw(options.jitter, cases.size, rng)
-        pixels = self._pixels(cases, jitters)
+        down, right = self._margins()
+        y, x = (rng.integers(0, margin, cases.size, endpoint=True) for margin in (down, right))
+        mirrored = (rng.random(cases.size) < 0.5) & options.mirror
+        places = np.column_stack([y, x, mirrored]).astype(np.int32)
+        colours = np.zeros((cases.size, 3), np.float32)
+        if self.noise:
+            colours = self.pca.noise(self.noise, cases.size, rng)
+        jitters = Jitter.draw(options.jitter, cases.size, rng) if options.jitter else None
         scale = 1 / (RANGE * (1 + self.noise))
-        labels = np.ascontiguousarray(self.labels[:, cases])
-        return [ByteImages(pixels, places, self.mean, colours, scale), *labels[:, np.newaxis]]
+        pixels = self._pixels(cases, jitters)
+        return [ByteImages(pixels, places, self.mean, colours, scale), *labels]
+
+    def known_labels(self) -> list[NDArray[np.float32]]:
+        cases = np.concatenate(self._chosen)
+        return [np.empty((0, cases.size), np.float32), *self.labels[:, np.newaxis, cases]]
+
+    def prepare(self, files: Sequence[Path]) -> ByteImages:
+        height, width = self.size
+        scaled = self.options.image_size > 0
+        return self._unchanged(read_images(files, (width, height), scaled=scaled, like=self.path))
+
+    def _unchanged(self, pixels: NDArray[np.uint8]) -> ByteImages:
+        """Pictures (cases, height, width, 3) as they are tested, cropped at the centre."""
+        down, right = self._margins()
+        places = np.tile(np.array([down // 2, right // 2, 0], np.int32), (len(pixels), 1))
+        return ByteImages(
+            pixels, places, self.mean, np.zeros((len(pixels), 3), np.float32), 1 / RANGE
+        )
+
+    def _margins(self) -> tuple[int, int]:
+        """How far a crop can move down and to the right."""
+        (height, width), (inner_height, inner_width) = self.size, self.inner
+        return height - inner_height, width - inner_width
 
     def _pixels(self, cases: Cases, jitters: list[Jitter] | None = None) -> NDArray[np.uint8]:
         """Whole pictures, (cases, height, width, 3), each changed as its jitter says."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from convnet import report
+from convnet.faces.align import SETTINGS
 from convnet.options import checked, make_parser, natural, parse_bool
 from data_providers.errors import DataError
-from data_providers.face_packs import pack_files, write_pack
+from data_providers.face_packs import pack_files, read_header, write_pack
 from data_providers.face_sets import FaceSet, joined
-from data_providers.face_sources import open_faces
+from data_providers.face_sources import holds_pairs, open_faces
 from data_providers.face_trees import write_tree
+from data_providers.verification_bin import verification_faces
 
-SOURCE = "pictures as PERSON/NAME.jpg, or a pack"
+SOURCE = "pictures as PERSON/NAME.jpg, a pack, or a NAME.rec of MXNet"
+PAIRS = "pairs.txt"
 
 
 def pack(arguments: Sequence[str]) -> None:
@@ -38,14 +42,16 @@ def pack(arguments: Sequence[str]) -> None:
         help="1: people of one name in several sources are one person [0: they are others]",
     )
     parser.add_argument(
-        "--alignment", default="", metavar="TEXT", help="how the faces are aligned, for NAME.json"
+        "--alignment",
+        metavar="TEXT",
+        help="how the faces are aligned, for NAME.json [what faces align or the packs tell]",
     )
     args = parser.parse_args(arguments)
     header = write_pack(
         args.out,
         _joined(args.sources, merge=args.merge),
         size=args.size,
-        alignment=args.alignment,
+        alignment=_alignment(args.sources) if args.alignment is None else args.alignment,
         made={
             "sources": [str(source) for source in args.sources],
             "size": args.size,
@@ -73,12 +79,40 @@ def _joined(sources: Sequence[Path], *, merge: bool) -> FaceSet:
     return joined(sets, ["" if merge else f"{stem}-" for stem in stems])
 
 
+def _alignment(sources: Sequence[Path]) -> str:
+    """How the faces of all sources are aligned; empty if that is not known, or they differ."""
+    found = {_alignment_of(source) for source in sources}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _alignment_of(source: Path) -> str:
+    if not source.is_dir():
+        header = read_header(source)
+        return header.alignment if header else ""
+    try:
+        settings = json.loads((source / SETTINGS).read_text(encoding="utf-8"))
+        width, height = settings["size"]
+        return f"{settings['crop']} {width}x{height}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def unpack(arguments: Sequence[str]) -> None:
-    """Writes the pictures of a pack as PERSON/NAME.jpg."""
+    """Writes the pictures of a pack, or of ArcFace's data sets, as PERSON/NAME.jpg."""
     parser = make_parser("python -m convnet faces unpack", unpack.__doc__ or "")
-    parser.add_argument("pack", type=Path, metavar="NAME", help="a pack NAME.bin with NAME.idx")
+    parser.add_argument(
+        "pack",
+        type=Path,
+        metavar="NAME",
+        help="a pack NAME.bin with NAME.idx; NAME.rec with NAME.idx; or NAME.bin alone, with pairs,"
+        f" which are listed in DIR/{PAIRS}",
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")
     args = parser.parse_args(arguments)
-    faces = open_faces(args.pack, thorough=True)
-    write_tree(args.out, faces)
+    if holds_pairs(args.pack):
+        faces, pairs = verification_faces(args.pack)
+        write_tree(args.out, faces, {PAIRS: pairs})
+    else:
+        faces = open_faces(args.pack, thorough=True)
+        write_tree(args.out, faces)
     report.text(f"wrote {args.out}: {len(faces.names)} pictures of {len(faces.label_names)} people")

@@ -16,7 +16,7 @@ from convnet import report
 from convnet.checkpoint import write_atomically
 from convnet.errors import BatchError, ConvnetError, NonFiniteError, OptionError
 from convnet.graph import Graph
-from convnet.layer_types.cost import LogregCost
+from convnet.layer_types.cost import ClassLabelCost, LogregCost
 from convnet.layer_types.data import Matrices
 from convnet.net import Costs, Net
 from convnet.options import Options
@@ -58,6 +58,20 @@ def check_batch(net: Net, matrices: Matrices, number: int) -> int:
         return net.check_data(matrices)
     except BatchError as error:
         raise BatchError(f"batch {number}: {error}") from None
+
+
+def check_labels(net: Net, matrices: Matrices, where: str) -> None:
+    """Checks the labels among matrices that lack the images, or lack all.
+
+    Raises:
+        BatchError: saying where they are, if a cost has no such class.
+    """
+    for cost in net.costs:
+        if isinstance(cost, ClassLabelCost) and cost.labels.index < len(matrices):
+            try:
+                cost.check_data(matrices)
+            except BatchError as error:
+                raise BatchError(f"{where}: {error}") from None
 
 
 def test_numbers(options: Options, tests_done: int) -> list[int]:

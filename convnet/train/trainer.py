@@ -21,6 +21,7 @@ from convnet.train.testing import (
     Sums,
     add_costs,
     check_batch,
+    check_labels,
     minibatches,
     reported,
     test_batches,
@@ -89,6 +90,9 @@ def train(session: Session, verifier: Verifier | None = None) -> None:
     if state.rates < options.lr_min and not state.minibatch:
         report.text(f"Nothing to do: {_too_low(session)}; lower it to go on")
         return
+    for role, data in (("training", session.train_data), ("test", session.test_data)):
+        assert data is not None
+        check_labels(session.net, data.known_labels(), f"{role} data")
     log = report.Log(session.directory / "log.jsonl")
     log.write("start", options=options.as_dict(), done=done, total=total)
     guards.begin(session)

@@ -88,11 +88,11 @@ def test_a_pack_of_another_program(tmp_path):
     (tmp_path / "gender.idx").write_bytes(lines.encode())
     faces = pack_faces(tmp_path / "gender")
     assert faces.names == ["Male/x y (1).jpg", "F\u2028.jpg", "M/3.jpg"]
-    assert faces.label_names == ("0", "1")
+    assert faces.label_names == ("0000000", "0000001")
     assert [faces.content(n) for n in range(3)] == pictures
     write_tree(tmp_path / "out", faces)
     found = {str(p.relative_to(tmp_path / "out")): p.read_bytes() for p in tmp_path.rglob("*.jpg")}
-    names = ["1/x y (1).jpg", "0/F\u2028.jpg", "1/3.jpg"]
+    names = ["0000001/x y (1).jpg", "0000000/F\u2028.jpg", "0000001/3.jpg"]
     assert found == dict(zip(names, pictures, strict=True))
 
 

@@ -132,6 +132,17 @@ def test_test_pictures_are_not_changed(tree):
     assert len(seen(provider(tree, test=True, **options))) == 16
 
 
+def test_pictures_from_elsewhere_are_as_those_of_a_test(tree):
+    source = provider(tree, test=True, inner_size=4, color_noise=0.1)
+    tested = np.asarray(source.load(1, 1)[0])
+    files = sorted(tree.glob("*/*.png"))
+    np.testing.assert_array_equal(np.asarray(source.prepare(files)), tested)
+    Image.new("RGB", (9, 9)).save(tree / "large.png")
+    with pytest.raises(DataError, match=r"large.png: expected 6x5 pixels"):
+        source.prepare([tree / "large.png"])
+    assert provider(tree, image_size=4).prepare([tree / "large.png"]).shape == (48, 1)
+
+
 def test_colours(tree):
     images = provider(tree, color_noise=0.5).load(1, 1)[0]
     pixels = np.array([[100 * who, 10 * n, 7] for who, n in np.ndindex(3, 6) if who < 2 or n < 4])
@@ -162,6 +173,17 @@ def test_parts_share_the_numbers_of_people(tmp_path):
     assert train.label_names == ("bob", "dan")
     assert test.label_names == ("bob", "dan", "ann", "cy")
     np.testing.assert_array_equal(test.load(1, 1)[1], [[0, 0, 2, 2, 3, 3]])
+
+
+def test_labels_are_known_beforehand(tree):
+    attributes(tree, "picture,age\nann,7\n")
+    source = provider(tree, [1, 2], batch_size=5)
+    batches = [np.concatenate(source.load(number, 1)[1:]) for number in (1, 2)]
+    expected = np.concatenate(batches, axis=1)
+    images, *labels = source.known_labels()
+    assert images.shape == (0, 10)
+    found = np.concatenate(labels)
+    np.testing.assert_array_equal(np.unique(found, axis=1), np.unique(expected, axis=1))
 
 
 def test_a_test_part_keeps_people_together(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 from data_providers.formats import Batch, write_data_set
 from tests.data_providers.helpers import picture_tree
 from tests.data_providers.imagenet import write_ilsvrc
+from tests.data_providers.mxnet import arcface, picture, python2_pairs
 from tests.faces.drawn import photographs
 from tests.legacy.old import OldNet, old_checkpoint, old_options, write_old
 
@@ -36,6 +37,10 @@ def make_workspace(folder: Path) -> None:
     write_ilsvrc(folder / "ilsvrc2012")
     picture_tree(folder / "pictures")
     picture_tree(folder / "faces")
+    arcface(folder / "arcface")
+    (folder / "arcface" / "lfw.bin").write_bytes(
+        python2_pairs([picture(n) for n in range(4)], [True, False])
+    )
     photographs(folder / "photographs")
     for part, people in (("train", 30), ("test", 10)):
         names = [f"s{number}" for number in range(people)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from PIL import Image
@@ -10,6 +11,7 @@ from PIL import Image
 from data_providers.face_packs import write_pack
 from data_providers.face_sets import tree_faces
 from tests.data_providers.helpers import picture_tree
+from tests.data_providers.mxnet import arcface
 from tests.errors import DEF, Prepare, command, file
 from tests.errors.data import change_a_byte, cut
 
@@ -34,6 +36,11 @@ def strangers() -> None:
     Path("tree").rename("train")
     picture_tree(Path("tree/val"), ["cy", "dan"], count=1, size=(7, 6))
     Path("train").rename("tree/train")
+
+
+def person_without_pictures() -> None:
+    people()
+    Path("tree/cy").mkdir()
 
 
 def wrong_attribute() -> None:
@@ -63,6 +70,19 @@ def label_beyond_the_classes() -> None:
     index.write_text(index.read_text().replace("bob/4.png\t1", "bob/4.png\t2"))
     new = hashlib.sha256(index.read_bytes()).hexdigest()
     header.write_text(header.read_text().replace(old, new))
+
+
+def too_few_classes() -> None:
+    arcface(Path("arcface"))
+    Path("arcface/property").write_text("5,112,112")
+
+
+def cut_records() -> None:
+    os.truncate(arcface(Path("arcface")), 300)
+
+
+def hostile_pairs() -> None:
+    Path("lfw.bin").write_bytes(b"cos\nsystem\n(S'ls'\ntR.")
 
 
 PACK = {**TREE, "data_path": "people", "data_provider": "face-pack"}
@@ -123,12 +143,25 @@ FACES = [
         mini=12,
     ),
     file(
+        "a person without pictures",
+        "tree/cy: expected pictures of this person, found none; remove it",
+        "remove the empty folder",
+        person_without_pictures,
+        **TREE,
+    ),
+    file(
+        "a single person",
+        "tree: expected pictures of several people to train on, found those of ann alone",
+        "get pictures of others",
+        lambda: picture_tree(Path("tree"), ["ann"]),
+        **TREE,
+    ),
+    file(
         "people to test on who are none of the net's classes",
-        "batch 1: labels must be whole numbers from 0 to 2, the classes of 'probs'; found 3",
+        "test data: labels must be whole numbers from 0 to 2, the classes of 'probs'; found 3",
         "test on pictures of the people that the net was trained on, or use a cost without classes",
         strangers,
         **TREE,
-        test_freq=1,
     ),
     file(
         "tree/attributes.csv with the line `ann,young`",
@@ -187,6 +220,30 @@ FACES = [
         "make it again",
         pack_with(label_beyond_the_classes),
         **PACK,
+    ),
+    command(
+        "faces unpack arcface/train.rec --out=tree",
+        "arcface/train.rec: record 3 at byte ...: label 5 is outside 0..4, the classes of the file "
+        "property",
+        "correct the first number in arcface/property, or get the right file",
+        "arcface/property says 5 classes",
+        too_few_classes,
+    ),
+    command(
+        "faces unpack arcface/train.rec --out=tree",
+        "arcface/train.rec: record 4 at byte ...: no record begins here; is the .idx that of this "
+        ".rec?",
+        "get both files again",
+        "arcface/train.rec is cut short",
+        cut_records,
+    ),
+    command(
+        "faces unpack lfw.bin --out=tree",
+        "lfw.bin: refused: it asks for os.system, and only numpy arrays and plain containers are "
+        "read",
+        "do not trust whoever gave it to you",
+        "lfw.bin would run a program",
+        hostile_pairs,
     ),
     command(
         "faces align nowhere --out out --landmarks none",
