@@ -8,6 +8,8 @@ from pathlib import Path
 from convnet import report
 from convnet.faces.align import align
 from convnet.faces.info import tree_info
+from convnet.faces.prune import prune
+from convnet.faces.split import split
 from convnet.options import choose_word, make_parser
 
 
@@ -37,4 +39,6 @@ def info(arguments: Sequence[str]) -> None:
 TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "align": align,
     "info": info,
+    "prune": prune,
+    "split": split,
 }

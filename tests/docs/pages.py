@@ -36,7 +36,7 @@ def make_workspace(folder: Path) -> None:
     write_ilsvrc(folder / "ilsvrc2012")
     picture_tree(folder / "pictures")
     picture_tree(folder / "faces")
-    photographs(folder / "photographs")
+    photographs(folder / "photographs", ["ann", "bob", "cy", "dee"])
     for part in ("train", "val"):
         picture_tree(folder / "tiny-imagenet" / part)
     write_old_run(folder / "old-run")

@@ -21,6 +21,21 @@ def aligned() -> None:
     Path("out/align.json").write_text("{}")
 
 
+def two_people() -> None:
+    picture_tree(Path("raw"), ["ann", "bob"])
+
+
+def pruned_before() -> None:
+    two_people()
+    picture_tree(Path("raw"), ["cy"], 1)
+    Path("few/cy").mkdir(parents=True)
+
+
+def damaged() -> None:
+    picture_tree(Path("out"), ["ann"])
+    Path("out/align.json").write_text('{"crop": ')
+
+
 def landmarks(line: str):
     def prepare() -> None:
         picture_tree(Path("raw"), ["ann"])
@@ -99,5 +114,67 @@ FACES = [
         "look into this table, which says why",
         "it is about other pictures",
         landmarks("eve/0.png,1 1 2 1 1 2 1 3 2 3"),
+    ),
+    command(
+        "faces prune raw --at-least 4",
+        "raw: nobody has 4 pictures, the most are 3; ask for fewer",
+        "ask for fewer",
+        "two people have three pictures each",
+        two_people,
+    ),
+    command(
+        "faces prune raw --at-least 3 --aside raw/few",
+        "raw/few: is in raw, where it would be a person; name another folder",
+        "a folder beside it",
+        "two people have three pictures each",
+        two_people,
+    ),
+    command(
+        "faces prune raw --at-least 3 --aside few",
+        "few/cy: exists already; name another folder to move to",
+        "another folder",
+        "cy has one picture, and few/cy exists",
+        pruned_before,
+    ),
+    command(
+        "faces split raw --out parts",
+        "raw: expected at least 2 people, found only ann",
+        "it takes two classes to learn anything",
+        "the only person is ann",
+        landmarks(""),
+    ),
+    command(
+        "faces split raw --out parts",
+        "1 people have one picture only, the first of them cy; expected one for train and one for "
+        "val: prune them with --at-least 2, or split --by people",
+        "prune them, or split by people",
+        "cy has one picture",
+        pruned_before,
+    ),
+    command(
+        "faces split raw --out parts --by people --ratio 0.5",
+        "--ratio 0.5 of 2 people are 1; expected at least 2 in either part",
+        "another ratio, or more people",
+        "two people have three pictures each",
+        two_people,
+    ),
+    command(
+        "faces split raw --out parts --ratio 10",
+        "--ratio: expected a number between 0 and 1; found 10; see --help",
+        "a share, such as 0.1",
+    ),
+    command(
+        "faces split raw --out good",
+        "good: exists already; name another folder",
+        "another folder",
+        "two people have three pictures each",
+        two_people,
+    ),
+    command(
+        "faces info out",
+        "out/align.json: not what faces align writes: ...",
+        "align the faces again",
+        "it was damaged",
+        damaged,
     ),
 ]

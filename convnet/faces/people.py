@@ -1,0 +1,39 @@
+"""A tree of pictures as PERSON/NAME.jpg, and taking some of it away."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_providers.errors import DataError
+from data_providers.pictures import find_pictures
+
+
+def find_people(root: Path) -> dict[str, list[Path]]:
+    """The pictures of each person, in the order of names; also of those who have none.
+
+    Raises: DataError if there is no picture.
+    """
+    found = find_pictures(root)
+    folders = (entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    people: dict[str, list[Path]] = {folder.name: [] for folder in sorted(folders)}
+    for file, label in zip(found.files, found.labels, strict=True):
+        people[found.label_names[label]].append(file)
+    return people
+
+
+def move_aside(paths: Sequence[Path], root: Path, aside: Path) -> None:
+    """Moves folders or files that are below `root` to the same places below `aside`.
+
+    Raises: DataError if that is inside `root`, or one of them is there already; none is moved then.
+    """
+    if aside.resolve().is_relative_to(root.resolve()):
+        raise DataError(f"{aside}: is in {root}, where it would be a person; name another folder")
+    targets = [aside / path.relative_to(root) for path in paths]
+    for target in targets:
+        if target.exists():
+            raise DataError(f"{target}: exists already; name another folder to move to")
+    for path, target in zip(paths, targets, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, target)

@@ -1,0 +1,53 @@
+"""People of whom there are too few pictures to learn from."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from convnet import report
+from convnet.errors import ConvnetError
+from convnet.faces.people import find_people, move_aside
+from convnet.options import checked, make_parser, positive
+
+
+def prune(arguments: Sequence[str]) -> None:
+    """Lists people with few pictures, and moves them aside."""
+    parser = make_parser("python -m convnet faces prune", prune.__doc__ or "")
+    parser.add_argument("path", type=Path, metavar="DIR", help="pictures as PERSON/NAME.jpg")
+    parser.add_argument(
+        "--at-least",
+        type=checked(positive),
+        default=10,
+        metavar="N",
+        help="people with N pictures or more stay [10]",
+    )
+    add_aside(parser)
+    args = parser.parse_args(arguments)
+    people = find_people(args.path)
+    going = {name: files for name, files in people.items() if len(files) < args.at_least}
+    if len(going) == len(people):
+        most = max(len(files) for files in people.values())
+        raise ConvnetError(
+            f"{args.path}: nobody has {args.at_least} pictures, the most are {most}; ask for fewer"
+        )
+    if args.aside:
+        move_aside([args.path / name for name in going], args.path, args.aside)
+    for name, files in going.items():
+        report.text(f"{len(files):6}  {name}")
+    pictures = sum(len(files) for files in people.values())
+    gone = sum(len(files) for files in going.values())
+    report.text(told(args.aside, f"{len(going):,} of {len(people):,} people", gone, pictures))
+
+
+def add_aside(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--aside", type=Path, metavar="DIR", help="move them there [only list them]"
+    )
+
+
+def told(aside: Path | None, what: str, gone: int, of: int) -> str:
+    """The last line of a tool that takes pictures away."""
+    verb = f"moved to {aside}" if aside else "would go; move them with --aside DIR"
+    return f"{what}, with {gone:,} of {of:,} pictures, {verb}"
