@@ -160,10 +160,19 @@ class Options:
         4, "provider cifar-cropped: border that a crop leaves out", natural, once=True
     )
     color_noise: float = _option(
-        0.0, "provider image: scale of random changes of colour in training", parse_float
+        0.0, "image, face-*: scale of random changes of colour in training", parse_float
     )
-    image_size: int = _option(0, "provider folder: scale pictures to this side, 0 = as is", natural)
-    batch_size: int = _option(0, "providers folder, idx: images per batch, 0 = usual", natural)
+    image_size: int = _option(0, "folder, face-*: scale pictures to this side, 0 = as is", natural)
+    batch_size: int = _option(0, "folder, face-*, idx: images per batch, 0 = usual", natural)
+    people_per_batch: int = _option(
+        0, "face-*: train on groups of so many people; needs the next", natural
+    )
+    images_per_person: int = _option(0, "face-*: and so many pictures of each", natural)
+    jitter: float = _option(
+        0.0,
+        "face-*: in training turn (degrees), zoom and shift (percent) by up to this",
+        parse_float,
+    )
 
     # What to do.
     test_only: bool = _option(

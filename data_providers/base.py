@@ -21,7 +21,10 @@ from data_providers.errors import DataError
 
 Shape = tuple[int, int, int]
 
-NOT_NEGATIVE = ("inner_size", "crop_border", "color_noise", "image_size", "batch_size")
+NOT_NEGATIVE = (
+    *("inner_size", "crop_border", "color_noise", "image_size", "batch_size"),
+    *("people_per_batch", "images_per_person", "jitter"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ class ProviderOptions:
     image_size:     side to which pictures of a folder are scaled and cropped; 0 = as they are
     batch_size:     cases per batch, where the provider cuts the batches; 0 = its default
     seed:           of everything random
+    people_per_batch, images_per_person: how many people with how many pictures make a group, of
+                    which the training batches consist; 0 and 0 = no groups
+    jitter:         training pictures are turned by up to so many degrees, zoomed and shifted by up
+                    to so many percent; 0 = not at all
     """
 
     inner_size: int = 0
@@ -48,6 +55,9 @@ class ProviderOptions:
     image_size: int = 0
     batch_size: int = 0
     seed: int = 0
+    people_per_batch: int = 0
+    images_per_person: int = 0
+    jitter: float = 0.0
 
 
 class DataProvider(ABC):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from data_providers.errors import DataError
 from data_providers.formats import FileEntry, write_tensors, write_whole
-from data_providers.jpeg_batches import JpegBatch
+from data_providers.jpeg_batches import JpegBatch, colour_products
 from data_providers.jpegs import encode_square
 from data_providers.picture_sets import Part
 from data_providers.workers import stop_if_given_up
@@ -90,9 +90,7 @@ def make_batch(job: Job) -> None:
         labels.append(np.array([label]))
         if job.training:
             sums += pixels
-            # Exact in float64: these are whole numbers.
-            colours = pixels.reshape(-1, 3).astype(np.float64)
-            products += (colours.T @ colours).astype(np.int64)
+            products += colour_products(pixels)
     if not jpegs:
         raise DataError(
             f"batch {job.number}: none of its pictures can be read; the first: {left_out[0]}"

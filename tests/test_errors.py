@@ -16,6 +16,7 @@ import pytest
 from convnet import cli
 from tests.errors import CHECKPOINT
 from tests.errors.data import DATA
+from tests.errors.face_trees import FACE_TREES
 from tests.errors.faces import FACES
 from tests.errors.layer_files import LAYER_FILES
 from tests.errors.legacy import LEGACY
@@ -35,7 +36,7 @@ MISTAKES = {
     "Checkpoints of cuda-convnet": LEGACY,
     "Features and gradients": PRODUCTS,
     "Pictures": PICTURES,
-    "Faces": FACES,
+    "Faces": FACES + FACE_TREES,
 }
 
 

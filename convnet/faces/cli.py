@@ -7,7 +7,8 @@ from pathlib import Path
 
 from convnet import report
 from convnet.faces.align import align
-from convnet.faces.info import tree_info
+from convnet.faces.info import describe
+from convnet.faces.packing import SOURCE, pack, unpack
 from convnet.faces.prune import prune
 from convnet.faces.split import split
 from convnet.options import choose_word, make_parser
@@ -29,16 +30,18 @@ def faces(arguments: Sequence[str]) -> None:
 
 
 def info(arguments: Sequence[str]) -> None:
-    """Prints how many people and pictures a folder holds."""
+    """Prints how many people and pictures there are, and checks packs."""
     parser = make_parser("python -m convnet faces info", info.__doc__ or "")
-    parser.add_argument("path", type=Path, metavar="DIR", help="pictures as PERSON/NAME.jpg")
+    parser.add_argument("path", type=Path, metavar="SOURCE", help=SOURCE)
     args = parser.parse_args(arguments)
-    report.text(tree_info(args.path))
+    report.text(describe(args.path))
 
 
 TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "align": align,
     "info": info,
+    "pack": pack,
     "prune": prune,
     "split": split,
+    "unpack": unpack,
 }

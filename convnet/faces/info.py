@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +15,36 @@ from PIL import Image
 from convnet import report
 from convnet.faces.align import SETTINGS, Settings
 from convnet.faces.landmarks import FILE, Result, read_rows
-from convnet.faces.people import find_people
+from convnet.faces.people import without_pictures
 from data_providers.errors import DataError
+from data_providers.face_packs import read_header
+from data_providers.face_sets import FaceSet
+from data_providers.face_sources import open_faces
 from data_providers.pictures import FORMATS
 
-#: The most common kinds are told.
+#: So many kinds are told, the most common ones.
 KINDS = 3
 
 Row = tuple[str, str]
 
 
-def tree_info(root: Path) -> str:
-    """What a folder PERSON/picture.* holds: people, pictures, their sizes and formats, and how they
-    were aligned.
+def describe(path: Path) -> str:
+    """How many people, pictures, and pictures of a person a folder or a pack holds.
 
-    Raises: DataError if there is no picture.
+    Of a pack also what its header says; all its checksums are looked at. Of a folder also what kind
+    of pictures these are, and how their faces were aligned.
+
+    Raises: DataError if there is no picture, or a pack is damaged.
     """
-    people = find_people(root)
-    nobody = [name for name, files in people.items() if not files]
-    names = [name for name, files in people.items() if files]
-    counts = np.array([len(people[name]) for name in names])
+    found = open_faces(path, thorough=True)
+    counts = np.bincount(found.labels, minlength=len(found.label_names))
     least, most = int(counts.argmin()), int(counts.argmax())
     rows = [
         ("people", f"{counts.size:,}"),
         ("pictures", f"{counts.sum():,}"),
         ("of a person", f"{np.median(counts):g} (median)"),
-        ("  fewest", f"{counts[least]} ({names[least]})"),
-        ("  most", f"{counts[most]} ({names[most]})"),
+        ("  fewest", f"{counts[least]} ({found.label_names[least]})"),
+        ("  most", f"{counts[most]} ({found.label_names[most]})"),
     ]
     rows += [
         (
@@ -49,25 +53,33 @@ def tree_info(root: Path) -> str:
         )
         for n in (2, 5, 10, 20)
     ]
-    if nobody:
-        rows.append(("  none", _few(nobody)))
-    files = [file for name in names for file in people[name]]
-    rows += [*_kinds(files), *_alignment(root)]
+    if path.is_dir():
+        if nobody := without_pictures(path):
+            rows.append(("  none", _few(nobody)))
+        rows += [*_kinds(found), *_alignment(path)]
+    elif header := read_header(path):
+        size = "x".join(map(str, header.size)) if header.size else "differ"
+        rows += [
+            ("size", size),
+            ("alignment", header.alignment or "not known"),
+            ("made", ", ".join(f"{key}={value}" for key, value in header.made.items())),
+            ("checksums", "right"),
+        ]
     return report.columns(rows, texts=2)
 
 
-def _kinds(files: Sequence[Path]) -> Iterator[Row]:
-    """Sizes and formats, from the heads of the files."""
+def _kinds(found: FaceSet) -> Iterator[Row]:
+    """Sizes and formats, which the heads of the files tell."""
     sizes: Counter[str] = Counter()
     formats: Counter[str] = Counter()
     broken = []
-    for file in files:
+    for number, name in enumerate(found.names):
         try:
-            with Image.open(file, formats=FORMATS) as picture:
+            with Image.open(BytesIO(found.content(number)), formats=FORMATS) as picture:
                 sizes["x".join(map(str, picture.size))] += 1
                 formats[f"{picture.format} {picture.mode}"] += 1
         except Exception:  # decoders raise nearly anything for a damaged file
-            broken.append(f"{file.parent.name}/{file.name}")
+            broken.append(name)
     for name, kinds in (("sizes", sizes), ("formats", formats)):
         told = [f"{kind} ({count:,})" for kind, count in kinds.most_common(KINDS)]
         if len(kinds) > KINDS:

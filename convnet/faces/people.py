@@ -11,16 +11,21 @@ from data_providers.pictures import find_pictures
 
 
 def find_people(root: Path) -> dict[str, list[Path]]:
-    """The pictures of each person, in the order of names; also of those who have none.
+    """The pictures of each person who has some, in the order of names.
 
-    Raises: DataError if there is no picture.
+    Raises: DataError if there is none.
     """
     found = find_pictures(root)
-    folders = (entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
-    people: dict[str, list[Path]] = {folder.name: [] for folder in sorted(folders)}
+    people: dict[str, list[Path]] = {name: [] for name in found.label_names}
     for file, label in zip(found.files, found.labels, strict=True):
         people[found.label_names[label]].append(file)
     return people
+
+
+def without_pictures(root: Path) -> list[str]:
+    """People whose folders hold no picture, in the order of names."""
+    folders = {entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."}
+    return sorted(folders - find_people(root).keys())
 
 
 def move_aside(paths: Sequence[Path], root: Path, aside: Path) -> None:

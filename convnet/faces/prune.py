@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convnet import report
 from convnet.errors import ConvnetError
-from convnet.faces.people import find_people, move_aside
+from convnet.faces.people import find_people, move_aside, without_pictures
 from convnet.options import checked, make_parser, positive
 
 
@@ -25,7 +25,8 @@ def prune(arguments: Sequence[str]) -> None:
     )
     add_aside(parser)
     args = parser.parse_args(arguments)
-    people = find_people(args.path)
+    nobody: dict[str, list[Path]] = {name: [] for name in without_pictures(args.path)}
+    people = dict(sorted((find_people(args.path) | nobody).items()))
     going = {name: files for name, files in people.items() if len(files) < args.at_least}
     if len(going) == len(people):
         most = max(len(files) for files in people.values())

@@ -37,7 +37,7 @@ def split(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--seed", type=checked(natural), default=0, help="of the draw [0]")
     args = parser.parse_args(arguments)
-    people = {name: files for name, files in find_people(args.path).items() if files}
+    people = find_people(args.path)
     if len(people) < 2:
         raise ConvnetError(f"{args.path}: expected at least 2 people, found only {min(people)}")
     rng = np.random.default_rng(args.seed)

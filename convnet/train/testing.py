@@ -205,8 +205,9 @@ def test_batches(session: Session, numbers: Sequence[int], *, verbose: bool) -> 
 def test_only(session: Session) -> None:
     """Tests on the whole test range and prints the results of each batch and of all."""
     sums, total = test_batches(session, session.options.test_range, verbose=True)
-    statistics = report.weight_statistics(session.net.state(), session.net.graph)
-    saved = str(session.save()) if session.options.force_save else ""
+    weights = session.net.state()
+    statistics = report.weight_statistics(weights, session.net.graph)
+    saved = str(session.save(weights)) if session.options.force_save else ""
     report.print_test(session.cost_text(sums, total), weights=statistics, saved=saved)
 
 

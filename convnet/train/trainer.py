@@ -167,7 +167,8 @@ def _test_and_save(session: Session, log: report.Log, started: float) -> None:
     sums: Sums = {}
     for past, _ in recent:
         add_costs(sums, past)
-    path = session.save()
+    weights = session.net.state()
+    path = session.save(weights)
     log.write(
         "test",
         epoch=state.epoch,
@@ -179,7 +180,7 @@ def _test_and_save(session: Session, log: report.Log, started: float) -> None:
     report.print_test(
         session.cost_text(costs, cases),
         averages=session.cost_text(sums, sum(n for _, n in recent)),
-        weights=report.weight_statistics(session.net.state(), session.net.graph),
+        weights=report.weight_statistics(weights, session.net.graph),
         saved=str(path),
         seconds=time.perf_counter() - started,
     )

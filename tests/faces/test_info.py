@@ -3,7 +3,7 @@
 from PIL import Image
 
 from convnet.faces.align import align_tree
-from convnet.faces.info import tree_info
+from convnet.faces.info import describe
 from tests.data_providers.helpers import picture_tree
 
 
@@ -11,7 +11,7 @@ def test_people(tmp_path):
     picture_tree(tmp_path, ["ann", "bob"], count=4)
     picture_tree(tmp_path, ["cy"], count=12)
     (tmp_path / "zoe").mkdir()
-    text = tree_info(tmp_path)
+    text = describe(tmp_path)
     for line in (
         "people        3",
         "pictures      20",
@@ -30,7 +30,7 @@ def test_kinds_of_pictures(tmp_path):
     for number in range(7):
         Image.new("L", (10 + number // 3, 8)).save(tmp_path / "ann" / f"{number}.jpg")
     (tmp_path / "ann" / "x.png").write_text("no picture")
-    lines = tree_info(tmp_path).splitlines()
+    lines = describe(tmp_path).splitlines()
     assert "sizes         6x5 (4), 10x8 (3), 11x8 (3), and 1 others" in lines
     assert "formats       JPEG L (7), PNG RGB (4)" in lines
     assert "unreadable    1 (ann/x.png)" in lines
@@ -40,6 +40,6 @@ def test_alignment(tmp_path):
     picture_tree(tmp_path / "raw", ["ann"])
     (tmp_path / "raw/ann/x.png").write_text("no picture")
     align_tree(tmp_path / "raw", tmp_path / "out", landmarks="none", crop="arcface-112x96")
-    lines = tree_info(tmp_path / "out").splitlines()
+    lines = describe(tmp_path / "out").splitlines()
     assert "aligned       arcface-112x96, 96x112, landmarks: none" in lines
     assert "photographs   3 aligned, 1 unreadable" in lines
