@@ -150,6 +150,13 @@ class Options:
     seed: int = _option(0, "seed of everything random", natural)
     threads: int = _option(0, "threads to compute with, 0 = one a core", natural, saved=False)
 
+    # What is verified after every test, see docs/faces.md.
+    verify_pairs: str = _option("", "verify pairs of pictures after each test: LFW's pairs.txt")
+    verify_layer: str = _option("", "the layer whose output is compared")
+    verify_pictures: str = _option(
+        "", "where the pictures of --verify-pairs are, if not in --data-path"
+    )
+
     # How the data are cut.
     inner_size: int = _option(0, "side of the crop of each image, 0 = whole", natural, once=True)
     mirror: bool = _option(True, "mirror half of the cropped training images", parse_bool)

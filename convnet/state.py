@@ -24,6 +24,7 @@ class TrainingState:
         train_outputs, test_outputs: per batch, the sums of each cost's values and the number
             of images.
         test_times: for each test, how many training batches came before it.
+        verifications: how many training batches came before each, its accuracy and AUC.
     """
 
     epoch: int = 0
@@ -34,6 +35,7 @@ class TrainingState:
     train_outputs: Outputs = field(default_factory=list)
     test_outputs: Outputs = field(default_factory=list)
     test_times: list[int] = field(default_factory=list)
+    verifications: list[tuple[int, float, float]] = field(default_factory=list)
 
 
 @dataclass

@@ -137,6 +137,17 @@ class DataProvider(ABC):
             )
         return [matrix[:, view * cases : (view + 1) * cases] for matrix in matrices]
 
+    def prepare(self, files: Sequence[Path]) -> ByteImages:
+        """Pictures from elsewhere as the images of matrix 0 of a test batch, one view of each.
+
+        Raises: DataError if this provider makes no images of picture files, a picture cannot be
+        decoded, or it has another size than those of the data.
+        """
+        raise DataError(
+            f"{self.path}: the provider {type(self).__name__} makes no images of single pictures;"
+            " name a run on pictures (provider folder, batches ...)"
+        )
+
     def plottable(self, images: Matrix) -> NDArray[np.float32]:
         """Images of matrix 0 as they are looked at: their bytes, or scaled together to 0..1.
 

@@ -51,10 +51,12 @@ MAY_IMPORT = {
     "inspection": "api errors graph layer_types net ops plan resources runner",
     "report": "errors geometry graph layer_types options data_providers",
     "profile": "layer_types net ops plan",
+    "verification": "errors data_providers",
     "train": "api checkpoint config errors graph layer_types net nonfinite options plan report "
-    "resources transform data_providers",
+    "resources transform verification data_providers",
     "show": "api checkpoint errors layer_types net options report train",
-    "faces": "api checkpoint errors layer_types net ops options report show train data_providers",
+    "faces": "api checkpoint errors layer_types net ops options report show train "
+    "verification data_providers",
     "cli": "api convert errors faces graph inspection layer_types net ops options profile report "
     "show train data_providers",
     "__main__": "cli",

@@ -23,6 +23,7 @@ from tests.errors.legacy import LEGACY
 from tests.errors.options import OPTIONS
 from tests.errors.running import CHECKPOINTS, PRODUCTS, TRAINING
 from tests.errors.show import PICTURES
+from tests.errors.verification import VERIFICATION
 from tests.train.helpers import Workplace
 
 DOC = Path(__file__).parents[1] / "docs" / "errors.md"
@@ -36,7 +37,9 @@ MISTAKES = {
     "Checkpoints of cuda-convnet": LEGACY,
     "Features and gradients": PRODUCTS,
     "Pictures": PICTURES,
-    "Faces": FACES + FACE_TREES,
+    "Faces": FACES,
+    "Trees of faces": FACE_TREES,
+    "Verification of faces": VERIFICATION,
 }
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 from convnet import report
 from convnet.faces.align import align
 from convnet.faces.info import describe
+from convnet.faces.knn import knn
 from convnet.faces.packing import SOURCE, pack, unpack
+from convnet.faces.pairs import pairs
 from convnet.faces.prune import prune
 from convnet.faces.split import split
+from convnet.faces.verify import verify
 from convnet.options import choose_word, make_parser
 
 
@@ -44,4 +47,7 @@ TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "prune": prune,
     "split": split,
     "unpack": unpack,
+    "pairs": pairs,
+    "verify": verify,
+    "knn": knn,
 }

@@ -288,10 +288,10 @@ def write_file(path: Path, what: str, content: bytes) -> None:
         raise ConvnetError(f"{path}: cannot write the {what}: {error.strerror}") from None
 
 
-def check_feature_layer(graph: Graph, name: str) -> None:
-    """Raises: OptionError if the net has no such layer, or it has no output."""
+def check_feature_layer(graph: Graph, name: str, option: str = "--write-features") -> None:
+    """Raises: OptionError, naming the option, if the net has no such layer, or it has no output."""
     known = [layer.name for layer in graph.values() if layer.has_output]
     if name not in known:
         raise OptionError(
-            f"--write-features: no layer with output '{name}'; the net has {', '.join(known)}"
+            f"{option}: no layer with output '{name}'; the net has {', '.join(known)}"
         )

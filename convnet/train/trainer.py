@@ -24,6 +24,7 @@ from convnet.train.testing import (
     test_batches,
     test_numbers,
 )
+from convnet.train.verification import Verifier
 from data_providers.prefetch import Prefetcher
 
 
@@ -68,8 +69,11 @@ def batches_done(state: TrainingState, train_range: list[int]) -> int:
     return epochs_before + train_range.index(state.batch) + (0 if in_progress else 1)
 
 
-def train(session: Session) -> None:
+def train(session: Session, verifier: Verifier | None = None) -> None:
     """Trains for `epochs` times the training range, from where the session's state is.
+
+    Args:
+        verifier: judges the net after each test.
 
     Raises:
         ConvnetError: the last checkpoint is intact on the disk.
@@ -103,7 +107,7 @@ def train(session: Session) -> None:
                 line += session.cost_text(costs, cases)
                 if done % options.test_freq == 0 or done == total:
                     report.text(line)
-                    _test_and_save(session, log, started)
+                    _test_and_save(session, verifier, log, started)
                 else:
                     report.text(f"{line} ({seconds:.3f} sec)")
                 bar.advance()
@@ -149,7 +153,9 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
     return True
 
 
-def _test_and_save(session: Session, log: report.Log, started: float) -> None:
+def _test_and_save(
+    session: Session, verifier: Verifier | None, log: report.Log, started: float
+) -> None:
     """One test, its printed block and a checkpoint.
 
     Raises:
@@ -159,10 +165,13 @@ def _test_and_save(session: Session, log: report.Log, started: float) -> None:
     try:
         numbers = test_numbers(options, len(state.test_outputs))
         costs, cases = test_batches(session, numbers, verbose=False)
+        verified = verifier.verify() if verifier else None
     except NonFiniteError as error:
         raise NonFiniteError(f"after batch {state.epoch}.{state.batch}: {error}") from None
     state.test_outputs.append((costs, cases))
     state.test_times.append(len(state.train_outputs))
+    if verified:
+        state.verifications.append((state.test_times[-1], verified.accuracy, verified.roc.auc))
     recent = state.test_outputs[-len(options.test_range) :]
     sums: Sums = {}
     for past, _ in recent:
@@ -176,10 +185,12 @@ def _test_and_save(session: Session, log: report.Log, started: float) -> None:
         costs=costs,
         cases=cases,
         checkpoint=str(path),
+        **({"verification": verified.as_dict()} if verified else {}),
     )
     report.print_test(
         session.cost_text(costs, cases),
         averages=session.cost_text(sums, sum(n for _, n in recent)),
+        verification=str(verified or ""),
         weights=report.weight_statistics(weights, session.net.graph),
         saved=str(path),
         seconds=time.perf_counter() - started,

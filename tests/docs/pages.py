@@ -37,6 +37,9 @@ def make_workspace(folder: Path) -> None:
     picture_tree(folder / "pictures")
     picture_tree(folder / "faces")
     photographs(folder / "photographs", ["ann", "bob", "cy", "dee"])
+    for part, people in (("train", 30), ("test", 10)):
+        names = [f"s{number}" for number in range(people)]
+        picture_tree(folder / "orl" / part, names, count=10, size=(23, 28))
     for part in ("train", "val"):
         picture_tree(folder / "tiny-imagenet" / part)
     write_old_run(folder / "old-run")
