@@ -32,11 +32,13 @@ MAY_IMPORT = {
     "replicas": "errors layer_types",
     "graph": "config errors geometry layer_types replicas",
     "shapes": "config errors geometry graph",
-    "recording": "errors graph layer_types plan program replicas",
+    "updates": "",
+    "recording": "errors graph layer_types plan program replicas updates",
     "runner": "ops plan program",
+    "lasting": "errors graph layer_types ops recording runner",
     "memory": "errors plan runner",
     "nonfinite": "graph layer_types ops plan recording runner",
-    "net": "errors graph layer_types memory nonfinite ops plan recording runner",
+    "net": "errors graph lasting layer_types memory nonfinite ops plan recording runner updates",
     "options": "errors precision version",
     "state": "config",
     # Of the original's checkpoints.
@@ -44,7 +46,7 @@ MAY_IMPORT = {
     "checkpoint": "config errors legacy options state",
     "initial": "checkpoint errors layer_types net",
     "api": "checkpoint config errors geometry graph initial layer_types net ops precision "
-    "resources shapes",
+    "resources shapes updates",
     "__init__": "api errors net plan version",
     "convert": "api checkpoint errors legacy",
     "transform": "config errors graph layer_types",
@@ -53,7 +55,7 @@ MAY_IMPORT = {
     "profile": "layer_types net ops plan",
     "verification": "errors data_providers",
     "train": "api checkpoint config errors graph layer_types net nonfinite options plan report "
-    "resources transform verification data_providers",
+    "resources transform updates verification data_providers",
     "show": "api checkpoint errors layer_types net options report train",
     "faces": "api checkpoint errors layer_types net ops options report show train "
     "verification data_providers",

@@ -33,6 +33,7 @@ from convnet.net import Net
 from convnet.nonfinite import REMEDY
 from convnet.options import FIELDS, Options, merge, option_name, require
 from convnet.transform import transform
+from convnet.updates import Updates
 from data_providers import registry
 from data_providers.base import DataProvider, ProviderOptions
 
@@ -144,11 +145,15 @@ def open_session(given: dict[str, Any]) -> Session:
             backend=backend,
             precision=options.precision,
             conserve_mem=options.conserve_mem,
+            updates=updates_of(options),
             name=name,
             data_shapes=shapes,
             problems=problems,
         )
         _check_outputs(net, loaded.state, name)
+        if loaded.state.rates != 1 and checkpoint.parameters.text != loaded.parameters.text:
+            loaded.state.rates, loaded.state.costs = 1.0, []
+            problems.warn("", "the parameter file has changed: learning rates are its own again")
         definition, parameters, state = checkpoint.definition, checkpoint.parameters, loaded.state
     else:
         definition = Source.from_path(layer_file(options, options.layer_def))
@@ -162,6 +167,7 @@ def open_session(given: dict[str, Any]) -> Session:
             batch_size=options.mini,
             seed=options.seed,
             conserve_mem=options.conserve_mem,
+            updates=updates_of(options),
             init_modules=options.init_modules,
         )
         state = TrainingState()
@@ -206,6 +212,7 @@ def _transformed(
         batch_size=options.mini,
         seed=options.seed,
         conserve_mem=options.conserve_mem,
+        updates=updates_of(options),
     )
     new.load_state(weights)
     return definition, new
@@ -297,6 +304,11 @@ def _parameters(
         return Source.from_path(path)
     problems.warn(str(path), "not found; using the layer parameters stored in the checkpoint")
     return loaded.parameters
+
+
+def updates_of(options: Options) -> Updates:
+    """How the options say that a net learns."""
+    return Updates(checked=options.check_finite == "all")
 
 
 def layer_file(options: Options, name: str) -> Path:
