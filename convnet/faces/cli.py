@@ -7,6 +7,7 @@ from pathlib import Path
 
 from convnet import report
 from convnet.faces.align import align
+from convnet.faces.clean import clean
 from convnet.faces.info import describe
 from convnet.faces.knn import knn
 from convnet.faces.packing import SOURCE, pack, unpack
@@ -42,10 +43,11 @@ def info(arguments: Sequence[str]) -> None:
 
 TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "align": align,
-    "info": info,
-    "pack": pack,
+    "clean": clean,
     "prune": prune,
     "split": split,
+    "info": info,
+    "pack": pack,
     "unpack": unpack,
     "pairs": pairs,
     "verify": verify,

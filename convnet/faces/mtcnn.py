@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from convnet.api import read_graph
 from convnet.errors import ConvnetError
@@ -83,7 +83,19 @@ class Mtcnn:
         self._onet = _Network(folder / "onet.onnx", 48, ops)
 
     def detect(self, picture: Image.Image) -> Faces:
-        """The faces in an RGB picture."""
+        """The faces in an RGB picture.
+
+        Where none is found it looks again, with a border: the first net judges squares inside
+        the picture, while a face that fills it may reach beyond.
+        """
+        found = self._detect(picture)
+        if len(found.scores):
+            return found
+        border = min(picture.size) // 4
+        found = self._detect(ImageOps.expand(picture, border))
+        return Faces(found.boxes - border, found.scores, found.points - border)
+
+    def _detect(self, picture: Image.Image) -> Faces:
         boxes, outputs = self._propose(picture)
         kept = suppress(boxes, probability(outputs), 0.7)
         boxes = squared(moved(boxes[kept], outputs[kept, 2:]))

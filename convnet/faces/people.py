@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,3 +43,15 @@ def move_aside(paths: Sequence[Path], root: Path, aside: Path) -> None:
     for path, target in zip(paths, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(path, target)
+
+
+def add_aside(parser: argparse.ArgumentParser) -> None:
+    """The option of tools that take pictures away."""
+    parser.add_argument(
+        "--aside", type=Path, metavar="DIR", help="move them there [only list them]"
+    )
+
+
+def told(aside: Path | None, what: str) -> str:
+    """The last line of such a tool."""
+    return f"{what} {f'moved to {aside}' if aside else 'would go; move them with --aside DIR'}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from convnet import report
 from convnet.errors import ConvnetError
-from convnet.faces.people import find_people, move_aside, without_pictures
+from convnet.faces.people import add_aside, find_people, move_aside, told, without_pictures
 from convnet.options import checked, make_parser, positive
 
 
@@ -39,16 +38,5 @@ def prune(arguments: Sequence[str]) -> None:
         report.text(f"{len(files):6}  {name}")
     pictures = sum(len(files) for files in people.values())
     gone = sum(len(files) for files in going.values())
-    report.text(told(args.aside, f"{len(going):,} of {len(people):,} people", gone, pictures))
-
-
-def add_aside(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--aside", type=Path, metavar="DIR", help="move them there [only list them]"
-    )
-
-
-def told(aside: Path | None, what: str, gone: int, of: int) -> str:
-    """The last line of a tool that takes pictures away."""
-    verb = f"moved to {aside}" if aside else "would go; move them with --aside DIR"
-    return f"{what}, with {gone:,} of {of:,} pictures, {verb}"
+    what = f"{len(going):,} of {len(people):,} people, with {gone:,} of {pictures:,} pictures,"
+    report.text(told(args.aside, what))

@@ -166,6 +166,13 @@ FACE_TREES = [
         two_people,
     ),
     command(
+        "faces clean raw",
+        "expected --load-file RUN with --layer NAME, or --raw WxH instead",
+        "name a run and the layer of its features",
+        "two people have three pictures each",
+        two_people,
+    ),
+    command(
         "faces info out",
         "out/align.json: not what faces align writes: ...",
         "align the faces again",

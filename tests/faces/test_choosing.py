@@ -1,8 +1,13 @@
 """People and pictures that are taken away, or parted."""
 
+import shutil
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from convnet.cli import main
+from convnet.faces.clean import from_the_mean
 from tests.data_providers.helpers import picture_tree
 
 
@@ -73,3 +78,34 @@ def test_links_take_no_room(root, tmp_path):
     split(root, tmp_path / "out")
     file = next((tmp_path / "out").rglob("*.png"))
     assert file.stat().st_nlink == 2
+
+
+def test_from_the_mean():
+    """Of (3, 0), (0, 3) and (0, 3) the mean of unit vectors is (1/3, 2/3); a person alone is it."""
+    features = np.array([[3.0, 0], [0, 3], [5, 5], [0, 3]])
+    found = from_the_mean(features, np.array([0, 0, 1, 0]), unit=True)
+    far, near = np.hypot(2 / 3, 2 / 3), np.hypot(1 / 3, 1 / 3)
+    np.testing.assert_allclose(found, [far, near, 0, near], atol=1e-12)
+    as_they_are = from_the_mean(features, np.array([0, 0, 1, 0]), unit=False)
+    np.testing.assert_allclose(as_they_are, found * 3)
+
+
+def test_clean_finds_a_stranger(tmp_path, capsys):
+    """By raw pixels: bob's second picture is one of ann's."""
+    root, aside = tmp_path / "faces", tmp_path / "strangers"
+    rng = np.random.default_rng(0)
+    for name in ("ann", "bob"):
+        (root / name).mkdir(parents=True)
+        pattern = rng.integers(0, 2, (9, 8)) * 200
+        for number in range(5):
+            pixels = pattern + rng.integers(0, 55, (9, 8))
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{number}.png")
+    shutil.copy(root / "ann/0.png", root / "bob/1.png")
+    options = ["--raw", "8x9", "--threshold", "0.5"]
+    assert main(["faces", "clean", str(root), *options]) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.endswith("  bob/1.png")
+    assert last == "1 of 10 pictures would go; move them with --aside DIR"
+    assert main(["faces", "clean", str(root), *options, "--aside", str(aside)]) == 0
+    assert names(aside) == ["bob/1.png"]
+    assert len(names(root)) == 9
