@@ -102,8 +102,9 @@ def _alignment(root: Path) -> Iterator[Row]:
         raise DataError(f"{path}: not what faces align writes: {error}") from error
     yield "aligned", f"{settings.crop}, {size}, landmarks: {settings.landmarks}"
     results = Counter(row.result for row in read_rows(root / FILE))
-    told = (f"{results[result]:,} {result}" for result in Result if results[result])
-    yield "photographs", ", ".join(told)
+    told = [f"{results[result]:,} {result}" for result in Result if results[result]]
+    if told:
+        yield "photographs", ", ".join(told)
 
 
 def _few(names: Sequence[str]) -> str:

@@ -44,6 +44,7 @@ WINDOW, STRIDE = 12, 2
 PLACES = 17
 STEP = PLACES * STRIDE
 TILE = STEP - STRIDE + WINDOW
+NO_TILES = np.zeros((0, 3, TILE, TILE), np.float32)
 #: The least that each net must give for a face, from 0 to 1.
 THRESHOLDS = (0.6, 0.7, 0.7)
 
@@ -121,7 +122,7 @@ class Mtcnn:
         levels = list(self._levels(picture))
         tiles = [cut(level) for level in levels]
         ends = np.cumsum([len(t) for t in tiles])
-        outputs = self._pnet(np.concatenate([np.zeros((0, 3, TILE, TILE)), *tiles]))
+        outputs = self._pnet(np.concatenate([NO_TILES, *tiles]))
         found: list[tuple[Floats, Floats]] = [(np.zeros((0, 4)), np.zeros((0, 6)))]
         for level, own in zip(levels, np.split(outputs, ends)[:-1], strict=True):
             places = joined(own, *places_in(level))

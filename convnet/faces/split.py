@@ -11,6 +11,7 @@ import numpy as np
 
 from convnet import report
 from convnet.errors import ConvnetError
+from convnet.faces.align import SETTINGS
 from convnet.faces.people import find_people
 from convnet.options import checked, make_parser, natural, parse_float
 
@@ -107,6 +108,8 @@ def split_people(
 def write_parts(parts: Parts, source: Path, out: Path) -> None:
     """Writes out/PART/PERSON/NAME, hard links where the disk has them, and lists out/PART.txt.
 
+    How the faces were aligned is noted in both parts as well.
+
     All is there, or nothing.
 
     Raises: ConvnetError if `out` exists.
@@ -124,6 +127,8 @@ def write_parts(parts: Parts, source: Path, out: Path) -> None:
                     os.link(file, target)
                 except OSError:
                     shutil.copy2(file, target)
+            if (source / SETTINGS).exists():
+                shutil.copy2(source / SETTINGS, unfinished / part)
             text = "".join(f"{name}\n" for name in names)
             (unfinished / f"{part}.txt").write_bytes(os.fsencode(text))
         os.replace(unfinished, out)

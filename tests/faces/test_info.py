@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from convnet.cli import main
 from convnet.faces.align import align_tree
 from convnet.faces.info import describe
 from tests.data_providers.helpers import picture_tree
@@ -43,3 +44,12 @@ def test_alignment(tmp_path):
     lines = describe(tmp_path / "out").splitlines()
     assert "aligned       arcface-112x96, 96x112, landmarks: none" in lines
     assert "photographs   3 aligned, 1 unreadable" in lines
+
+
+def test_a_part_tells_how_it_was_aligned(tmp_path):
+    picture_tree(tmp_path / "raw", ["ann", "bob"])
+    align_tree(tmp_path / "raw", tmp_path / "out", landmarks="none")
+    assert main(["faces", "split", str(tmp_path / "out"), "--out", str(tmp_path / "parts")]) == 0
+    text = describe(tmp_path / "parts" / "train")
+    assert "aligned       arcface, 112x112, landmarks: none" in text.splitlines()
+    assert "photographs" not in text
