@@ -72,9 +72,14 @@ class Job:
     target: Path
     landmarks: Floats | None
 
+    @property
+    def bytes(self) -> int:
+        """The size of the file; 0 where a link leads nowhere."""
+        return self.file.stat().st_size if self.file.exists() else 0
+
     def is_done(self, row: Row | None) -> bool:
         """Whether this line is about the photograph as it is, and what it made is there."""
-        if row is None or row.bytes != self.file.stat().st_size:
+        if row is None or row.bytes != self.bytes:
             return False
         return row.result != Result.ALIGNED or self.target.exists()
 
@@ -212,7 +217,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
 def align_picture(job: Job) -> Row:
     """Writes the aligned face, if there is one.  Raises: OSError where it cannot be written."""
     settings, crop = job.settings, CROPS[job.settings.crop]
-    row = functools.partial(Row, job.picture, job.file.stat().st_size)
+    row = functools.partial(Row, job.picture, job.bytes)
     job.target.unlink(missing_ok=True)  # of a photograph that has changed
     try:
         picture = read_picture(job.file, job.file.name)

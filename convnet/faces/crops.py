@@ -58,9 +58,9 @@ def affine(source: ArrayLike, target: ArrayLike) -> Floats:
 
 
 def dlib_similarity(source: ArrayLike, target: ArrayLike) -> Floats:
-    """As `similarity`, but with the least squares in the picture, not in the result, as dlib has it.
+    """As `similarity`, but with the least squares in the picture, not in the result: as in dlib.
 
-    dlib's targets count from the corner of the first pixel, and not from its middle.
+    Its targets count from the corner of the first pixel, and not from its middle.
     """
     back = similarity(np.asarray(target) - 0.5, source)
     linear = np.linalg.inv(back[:, :2])

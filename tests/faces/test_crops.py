@@ -103,7 +103,7 @@ def test_68_landmarks(crop, points):
 
 
 def test_dlib_chip():
-    """What get_face_chip_details of dlib 20.0.1 says of five landmarks: with 150 pixels the face lies
+    """What dlib 20.0.1 says of five landmarks (get_face_chip_details): with 150 pixels the face is
     in a square from (87.503, 103.069) to (220.7, 236.266), turned by 0.0105423 around its middle.
 
     It counts the sides of this square, of 150 pixels, as one less, not as 149 of 150 parts."""
