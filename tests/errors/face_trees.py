@@ -80,7 +80,7 @@ FACE_TREES = [
     ),
     command(
         "faces align raw --out out --landmarks mtcn",
-        "--landmarks: expected mtcnn, none or a table; there is no file mtcn",
+        "--landmarks: expected mtcnn, none, or a file .dat or .csv; there is no mtcn",
         "correct the word",
     ),
     command(
