@@ -8,10 +8,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
+from itertools import islice
 from typing import TypeVar
 
 from data_providers.errors import DataError
+
+#: Jobs that lie ready for each process.
+AHEAD = 4
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -36,9 +40,13 @@ def in_processes(
     stop = context.RawValue(ctypes.c_bool, False)  # without a lock that a killed worker might hold
     with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (stop,)) as pool:
         try:
-            futures = {pool.submit(work, job): job for job in jobs}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            queue = iter(jobs)
+            futures = {pool.submit(work, job): job for job in islice(queue, AHEAD * workers)}
+            while futures:
+                done, _ = wait(futures, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield futures.pop(future), future.result()
+                    futures.update((pool.submit(work, job), job) for job in islice(queue, 1))
         except BrokenExecutor as error:
             raise DataError(
                 "a worker was killed, perhaps for want of memory; start again with fewer --workers"

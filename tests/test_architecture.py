@@ -73,7 +73,7 @@ ONLY_IN = {
     "matplotlib": ["convnet/show/"],
     "rich": ["convnet/report.py"],
     "argparse": ["convnet/cli.py", "convnet/options.py", "convnet/show/cli.py", "convnet/faces/"],
-    "cv2": ["convnet/faces/"],
+    "dlib": ["convnet/faces/"],
     # Files are never executed: data_providers/pickle_machine.py reads pickles, and calls nothing.
     "pickle": [],
     "configparser": [],

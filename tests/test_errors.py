@@ -18,6 +18,7 @@ from convnet import cli
 from tests.errors import CHECKPOINT, Mistake
 from tests.errors.data import DATA
 from tests.errors.devices import DEVICES, DeviceMistake
+from tests.errors.face_trees import FACE_TREES
 from tests.errors.faces import FACES
 from tests.errors.layer_files import LAYER_FILES
 from tests.errors.legacy import LEGACY
@@ -39,6 +40,7 @@ MISTAKES = {
     "Features and gradients": PRODUCTS,
     "Pictures": PICTURES,
     "Faces": FACES,
+    "Trees of faces": FACE_TREES,
     "Verification of faces": VERIFICATION,
 }
 

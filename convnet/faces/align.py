@@ -22,9 +22,20 @@ from pathlib import Path
 import numpy as np
 
 from convnet import report
+from convnet.api import make_ops, set_threads
 from convnet.faces.crops import CROPS, Floats, cut_out, middle
-from convnet.faces.landmarks import FILE, Result, Row, as_text, read_landmarks, read_rows, table
-from convnet.faces.mtcnn import Faces, Mtcnn, weights_folder
+from convnet.faces.dlib68 import Dlib
+from convnet.faces.landmarks import (
+    FILE,
+    Faces,
+    Result,
+    Row,
+    as_text,
+    read_landmarks,
+    read_rows,
+    table,
+)
+from convnet.faces.mtcnn import Mtcnn
 from convnet.options import checked, integer, make_parser, natural, positive
 from data_providers.errors import DataError
 from data_providers.formats import write_whole
@@ -45,7 +56,8 @@ Report = Callable[[str], object]
 class Settings:
     """How faces are aligned.
 
-    landmarks: "mtcnn", "none" (the middle of the picture is the face), or the table's checksum
+    landmarks: "mtcnn", "none" (the middle of the picture is the face), or the checksum of the file
+        that they come from
     crop:      name in CROPS
     size:      width and height of the results
     faces:     which of several faces: the largest, the most central, or none ("single")
@@ -64,17 +76,28 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """A photograph, called `picture` in tables; `landmarks` if they are known already."""
+    """A photograph.
+
+    picture:   what tables call it
+    detector:  "mtcnn", the path of dlib's landmarks, or "" where nothing is to be found
+    landmarks: where they are known already
+    """
 
     settings: Settings
     picture: str
     file: Path
     target: Path
+    detector: str
     landmarks: Floats | None
+
+    @property
+    def bytes(self) -> int:
+        """The size of the file; 0 where a link leads nowhere."""
+        return self.file.stat().st_size if self.file.exists() else 0
 
     def is_done(self, row: Row | None) -> bool:
         """Whether this line is about the photograph as it is, and what it made is there."""
-        if row is None or row.bytes != self.file.stat().st_size:
+        if row is None or row.bytes != self.bytes:
             return False
         return row.result != Result.ALIGNED or self.target.exists()
 
@@ -88,8 +111,9 @@ def align(arguments: Sequence[str]) -> None:
         "--landmarks",
         default=MTCNN,
         metavar="X",
-        help="mtcnn: find them; none: the middle of the picture is the face already; FILE.csv: a "
-        "table, such as landmarks.csv of an earlier run [mtcnn]",
+        help="mtcnn: find them; FILE.dat: find them with dlib and its "
+        "shape_predictor_68_face_landmarks.dat; FILE.csv: a table, such as landmarks.csv of an "
+        "earlier run; none: the middle of the picture is the face already [mtcnn]",
     )
     parser.add_argument("--crop", choices=CROPS, default="arcface", help="[arcface]")
     parser.add_argument(
@@ -148,27 +172,32 @@ def align_tree(
     """Writes the aligned faces of the pictures source/PERSON/NAME.* as out/PERSON/NAME.png.
 
     Args:
-        landmarks: "mtcnn", "none", or the path of a table, see convnet.faces.landmarks.
+        landmarks: "mtcnn", "none", or the path of dlib's landmarks (.dat), or else of a table, see
+            convnet.faces.landmarks.
         height: of the results; 0 = the crop's own. Other arguments as in Settings.
         workers: processes that work at a time; 0 = one for each core.
         report: called with one line of text about each step.
     Raises:
         DataError: there are no pictures, none could be aligned, or `out` holds other things.
-        ConvnetError: the package with the weights of MTCNN is not installed.
+        ConvnetError: what finds the landmarks is not installed.
     """
+    origin, detector = landmarks, landmarks if landmarks == MTCNN else ""
     known: dict[str, Floats] = {}
-    origin = landmarks
-    if landmarks == MTCNN:
-        weights_folder()
-    elif landmarks != NONE:
-        if not Path(landmarks).is_file():
+    if landmarks not in (MTCNN, NONE):
+        file = Path(landmarks)
+        if not file.is_file():
             raise DataError(
-                f"--landmarks: expected mtcnn, none or a table; there is no file {landmarks}"
+                f"--landmarks: expected mtcnn, none, or a file .dat or .csv; there is no {file}"
             )
-        known = read_landmarks(Path(landmarks))
-        origin = f"sha256 {sha256(Path(landmarks).read_bytes()).hexdigest()}"
+        origin = f"sha256 {sha256(file.read_bytes()).hexdigest()}"
+        if file.suffix == ".dat":
+            detector = landmarks
+        else:
+            known = read_landmarks(file)
+    if detector:
+        _detector(detector, min_face)  # whatever is wrong with it is told at once
     settings = Settings(origin, crop, CROPS[crop].size(height), faces, min_face)
-    jobs = _jobs(source, out, settings, known)
+    jobs = _jobs(source, out, settings, detector, known)
     _begin(source, out, settings)
     path = out / FILE
     rows = {row.picture: row for row in read_rows(path)}
@@ -179,11 +208,11 @@ def align_tree(
         rows.pop(job.picture, None)
     write_whole(path, table(rows.values()))  # without a line that was cut off
     workers = min(workers or os.cpu_count() or 1, -(-len(missing) // PICTURES_OF_A_WORKER))
-    with path.open("a", encoding="utf-8", errors="surrogateescape") as file:
+    with path.open("a", encoding="utf-8", errors="surrogateescape") as lines:
         for count, (job, row) in enumerate(in_processes(align_picture, missing, workers), 1):
             rows[job.picture] = row
-            file.write(row.line())
-            file.flush()
+            lines.write(row.line())
+            lines.flush()
             if count % 1000 == 0:
                 report(f"{count:,} of {len(missing):,}")
     ordered = [rows[job.picture] for job in jobs]
@@ -212,13 +241,13 @@ def summary(rows: Sequence[Row]) -> list[str]:
 def align_picture(job: Job) -> Row:
     """Writes the aligned face, if there is one.  Raises: OSError where it cannot be written."""
     settings, crop = job.settings, CROPS[job.settings.crop]
-    row = functools.partial(Row, job.picture, job.file.stat().st_size)
+    row = functools.partial(Row, job.picture, job.bytes)
     job.target.unlink(missing_ok=True)  # of a photograph that has changed
     try:
         picture = read_picture(job.file, job.file.name)
         points, count = job.landmarks, 1
-        if settings.landmarks == MTCNN:
-            found = _detector(settings.min_face).detect(picture)
+        if job.detector:
+            found = _detector(job.detector, settings.min_face).detect(picture)
             count = len(found.scores)
             if count > 1 and settings.faces == "single":
                 return row(Result.SEVERAL_FACES, count)
@@ -251,15 +280,17 @@ def chosen(faces: Faces, size: tuple[int, int], which: str) -> int:
 
 
 @functools.cache
-def _detector(min_face: int) -> Mtcnn:
-    from convnet.api import make_ops, set_threads
-
+def _detector(name: str, min_face: int) -> Mtcnn | Dlib:
+    if name != MTCNN:
+        return Dlib(Path(name))
     if multiprocessing.parent_process():
         set_threads(1)  # the cores are busy with the other processes
     return Mtcnn(make_ops(), min_face)
 
 
-def _jobs(source: Path, out: Path, settings: Settings, known: dict[str, Floats]) -> list[Job]:
+def _jobs(
+    source: Path, out: Path, settings: Settings, detector: str, known: dict[str, Floats]
+) -> list[Job]:
     found = find_pictures(source)
     jobs: dict[Path, Job] = {}
     for file, label in zip(found.files, found.labels, strict=True):
@@ -270,7 +301,7 @@ def _jobs(source: Path, out: Path, settings: Settings, known: dict[str, Floats])
             raise DataError(
                 f"{jobs[target].file} and {file.name} would both become {target}; rename one"
             )
-        jobs[target] = Job(settings, picture, file, target, known.get(picture))
+        jobs[target] = Job(settings, picture, file, target, detector, known.get(picture))
     return list(jobs.values())
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from convnet import report
 from convnet.faces.align import align
+from convnet.faces.clean import clean
 from convnet.faces.info import describe
 from convnet.faces.knn import knn
 from convnet.faces.packing import SOURCE, pack, unpack
 from convnet.faces.pairs import pairs
+from convnet.faces.prune import prune
+from convnet.faces.split import split
 from convnet.faces.verify import verify
 from convnet.options import choose_word, make_parser
 
@@ -40,6 +43,9 @@ def info(arguments: Sequence[str]) -> None:
 
 TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "align": align,
+    "clean": clean,
+    "prune": prune,
+    "split": split,
     "info": info,
     "pack": pack,
     "unpack": unpack,

@@ -57,6 +57,16 @@ def affine(source: ArrayLike, target: ArrayLike) -> Floats:
         raise DataError("the three landmarks of this crop are on a line") from None
 
 
+def dlib_similarity(source: ArrayLike, target: ArrayLike) -> Floats:
+    """As `similarity`, but with the least squares in the picture, not in the result: as in dlib.
+
+    Its targets count from the corner of the first pixel, and not from its middle.
+    """
+    back = similarity(np.asarray(target) - 0.5, source)
+    linear = np.linalg.inv(back[:, :2])
+    return np.column_stack([linear, -linear @ back[:, 2]])
+
+
 @dataclass(frozen=True)
 class Crop:
     """A way of cutting a face out.
@@ -185,7 +195,7 @@ CROPS = {
         {5: _EYES_NOSE, 68: _OUTER},
     ),
     "dlib": Crop(
-        similarity,
+        dlib_similarity,
         224,
         {5: _FIVE[5], 68: ((45,), (42,), (36,), (39,), (33,))},
         {n: (t + _PADDING) / (1 + 2 * _PADDING) for n, t in ((5, _DLIB_FIVE), (68, _DLIB))},

@@ -1,4 +1,4 @@
-"""The table of what was found in each picture: landmarks.csv.
+"""What was found in pictures, and the table of it: landmarks.csv.
 
 A line for each picture, with the columns
 
@@ -30,6 +30,20 @@ from data_providers.errors import DataError
 Floats = NDArray[np.floating[Any]]
 
 FILE = "landmarks.csv"
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces in a picture, the most certain first.
+
+    boxes:  (faces, 4), left, upper, right and lower side, in pixels
+    scores: (faces,)
+    points: (faces, 5 or 68, 2), x and y, in the order that convnet.faces.crops expects
+    """
+
+    boxes: Floats
+    scores: Floats
+    points: Floats
 
 
 class Result(StrEnum):

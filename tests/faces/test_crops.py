@@ -82,15 +82,15 @@ def test_another_size():
     [
         ("openface-inner", {39: (34.923, 17.083), 42: (59.420, 16.587), 57: (48.020, 72.056)}),
         ("openface-outer", {36: (18.639, 16.250), 45: (75.730, 15.184), 33: (47.515, 49.386)}),
-        # (p + 0.25) / 1.5 * 224
+        # (p + 0.25) / 1.5 * 224 - 0.5
         (
             "dlib",
             {
-                45: (165.6957, 69.2160),
-                42: (133.8116, 71.5262),
-                36: (55.3399, 69.2504),
-                39: (87.2241, 71.5396),
-                33: (110.5231, 131.0848),
+                45: (165.1957, 68.7160),
+                42: (133.3116, 71.0262),
+                36: (54.8399, 68.7504),
+                39: (86.7241, 71.0396),
+                33: (110.0231, 130.5848),
             },
         ),
     ],
@@ -100,6 +100,22 @@ def test_68_landmarks(crop, points):
     for index, point in points.items():
         landmarks[index] = point
     np.testing.assert_allclose(CROPS[crop].transform(landmarks), IDENTITY, atol=1e-3)
+
+
+def test_dlib_chip():
+    """What dlib 20.0.1 says of five landmarks (get_face_chip_details): with 150 pixels the face is
+    in a square from (87.503, 103.069) to (220.7, 236.266), turned by 0.0105423 around its middle.
+
+    It counts the sides of this square, of 150 pixels, as one less, not as 149 of 150 parts."""
+    landmarks = np.zeros((68, 2))
+    landmarks[[45, 42, 36, 39, 33]] = (186, 143), (168, 146), (120, 141), (140, 149), (153, 181)
+    to_chip = np.vstack([CROPS["dlib"].transform(landmarks, 150), [0, 0, 1]])
+    first, last = (np.linalg.solve(to_chip, [n, n, 1])[:2] for n in (0, 149))
+    corners = np.array([(87.503, 103.069), (220.7, 236.266)])
+    middle, angle = corners.mean(axis=0), 0.0105423
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    expected = (corners - middle) @ turn.T + middle
+    np.testing.assert_allclose([first, last], expected, atol=0.06)
 
 
 def test_arcface_takes_the_five_parts_among_68_landmarks():

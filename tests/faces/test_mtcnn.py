@@ -33,6 +33,14 @@ def test_parts_of_a_face(detector, face):
     assert top < expected[:, 1].min() < expected[:, 1].max() < bottom
 
 
+def test_a_face_that_fills_the_picture(detector):
+    """Without the border none is found."""
+    picture = drawn([(60, 70, 80)])
+    assert not len(detector._detect(picture).scores)
+    (points,) = detector.detect(picture).points
+    assert np.linalg.norm(points - ([60, 70] + PARTS * 80), axis=1).max() < 0.15 * 80
+
+
 def test_two_faces(detector):
     found = detector.detect(drawn([(60, 60, 36), (170, 80, 30)], (230, 150)))
     middles = sorted(((found.boxes[:, 0] + found.boxes[:, 2]) / 2).tolist())
