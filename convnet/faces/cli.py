@@ -9,6 +9,7 @@ from convnet import report
 from convnet.faces.info import tree_info
 from convnet.faces.knn import knn
 from convnet.faces.pairs import pairs
+from convnet.faces.plot import plot
 from convnet.faces.verify import verify
 from convnet.options import choose_word, make_parser
 
@@ -41,4 +42,5 @@ TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "pairs": pairs,
     "verify": verify,
     "knn": knn,
+    "plot": plot,
 }
