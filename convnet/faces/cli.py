@@ -12,6 +12,7 @@ from convnet.faces.info import describe
 from convnet.faces.knn import knn
 from convnet.faces.packing import SOURCE, pack, unpack
 from convnet.faces.pairs import pairs
+from convnet.faces.plot import plot
 from convnet.faces.prune import prune
 from convnet.faces.split import split
 from convnet.faces.verify import verify
@@ -52,4 +53,5 @@ TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "pairs": pairs,
     "verify": verify,
     "knn": knn,
+    "plot": plot,
 }

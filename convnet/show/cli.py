@@ -20,7 +20,7 @@ from convnet.options import (
 )
 from convnet.show.confusion import confusion_matrix, confusion_table, draw_confusion
 from convnet.show.cost import draw_cost, find_value
-from convnet.show.figures import default_out, open_run, picture_path
+from convnet.show.figures import curves_path, default_out, open_run, picture_path
 from convnet.show.filters import FilterOptions, draw_filters, find_layer
 from convnet.show.overview import draw_overview
 from convnet.show.predictions import (
@@ -83,7 +83,7 @@ def cost(arguments: Sequence[str]) -> None:
     _add_flag(parser, "--smooth-test-errors", True, "running mean over as many tests as batches")
     add_option(parser, "train_range", ", for the length of an epoch")
     add_option(parser, "test_range", ", for the length of the running mean")
-    _add_out(parser, "RUN/cost-NAME.png")
+    _add_out(parser, "RUN/cost-NAME.png", curves=True)
     args = parser.parse_args(arguments)
     names = [part for path in args.load_file for part in str(path).split(",")]
     runs = [open_run(Path(name)) for name in dict.fromkeys(names)]
@@ -250,12 +250,12 @@ def _add_flag(parser: argparse.ArgumentParser, name: str, default: bool, text: s
     )
 
 
-def _add_out(parser: argparse.ArgumentParser, default: str) -> None:
+def _add_out(parser: argparse.ArgumentParser, default: str, curves: bool = False) -> None:
     parser.add_argument(
         "--out",
-        type=checked(picture_path),
+        type=checked(curves_path if curves else picture_path),
         metavar="FILE",
-        help=f".png, .svg or .pdf [{default}]",
+        help=f".png, .svg{', .pdf or .csv' if curves else ' or .pdf'} [{default}]",
     )
 
 

@@ -65,7 +65,7 @@ def cost_layers(run: Run) -> dict[str, CostLayer]:
 def draw_curves(axes: Axes, runs: Sequence[Run], value: Value, smooth: bool) -> list[str]:
     """Draws one value of the runs' costs over the epochs; returns the results, one for each."""
     results = []
-    for number, (label, run) in enumerate(zip(_labels(runs), runs, strict=True)):
+    for number, (label, run) in enumerate(zip(labels(runs), runs, strict=True)):
         state, options = run.checkpoint.state, run.checkpoint.options
         epoch = max(1, len(options.get("train_range", [])))
         tests = len(options.get("test_range", [])) if smooth and options.get("test_one") else 1
@@ -114,7 +114,7 @@ def curve(
     return found[:, 0], values / cases
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def labels(runs: Sequence[Run]) -> list[str]:
     """Beginnings for the names of the curves: what tells one run from another."""
     if len(runs) == 1:
         return [""]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 from convnet.api import restore
@@ -18,6 +20,8 @@ from convnet.errors import ConvnetError
 from convnet.net import Net
 
 FORMATS = (".png", ".svg", ".pdf")
+# Curves can be written as numbers as well.
+CURVE_FORMATS = (*FORMATS, ".csv")
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,18 @@ def default_out(run: Path, name: str) -> Path:
 
 def picture_path(text: str) -> Path:
     """Raises: ValueError for the name of a file that is no picture."""
+    return _path(text, FORMATS)
+
+
+def curves_path(text: str) -> Path:
+    """Raises: ValueError for the name of a file that is no picture, and no CSV."""
+    return _path(text, CURVE_FORMATS)
+
+
+def _path(text: str, formats: Sequence[str]) -> Path:
     path = Path(text)
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"expected a name that ends in {', '.join(FORMATS)}; found '{text}'")
+    if path.suffix.lower() not in formats:
+        raise ValueError(f"expected a name that ends in {', '.join(formats)}; found '{text}'")
     return path
 
 
@@ -62,7 +75,8 @@ def picture_path(text: str) -> Path:
 def picture(out: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure to draw into, in inches; it is written when the block ends.
 
-    The same figure gives the same bytes, and names are never taken for formulas.
+    The same figure gives the same bytes, and names are never taken for formulas. A file .csv gets
+    the points of its lines: columns figure, curve, x, y.
 
     Raises:
         ConvnetError: the file cannot be written.
@@ -71,8 +85,22 @@ def picture(out: Path, width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         content = BytesIO()
-        figure.savefig(content, format=out.suffix[1:].lower(), dpi=120)
+        if out.suffix.lower() == ".csv":
+            content.write(_points(figure).encode())
+        else:
+            figure.savefig(content, format=out.suffix[1:].lower(), dpi=120)
     try:
         write_atomically(out, content.getvalue())
     except OSError as error:
         raise ConvnetError(f"{out}: cannot write the picture: {error.strerror}") from None
+
+
+def _points(figure: Figure) -> str:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["figure", "curve", "x", "y"])
+    for axes in figure.axes:
+        for line in axes.lines:
+            points: list[list[float]] = np.asarray(line.get_xydata()).tolist()
+            writer.writerows([axes.get_ylabel(), line.get_label(), *point] for point in points)
+    return text.getvalue()

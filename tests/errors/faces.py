@@ -223,4 +223,18 @@ FACES = [
         "lfw.bin would run a program",
         hostile_pairs,
     ),
+    command(
+        "faces plot good --out curves.txt",
+        "--out: expected a name that ends in .png, .svg, .pdf, .csv; found 'curves.txt'; "
+        "see --help",
+        "choose one of these",
+    ),
+    command(
+        "faces plot roc.csv --out roc.png",
+        "roc.csv: expected a ROC curve as `faces verify --out` writes it, with the columns "
+        "threshold, far, tar",
+        "name the right file",
+        "the file has other columns",
+        lambda: Path("roc.csv").write_text("a,b\n1,2\n"),
+    ),
 ]
