@@ -35,15 +35,33 @@ extern "C" __global__ void l2norm_bprop(const float* inputs, const float* acts_g
 
 // --- softmax with margins ------------------------------------------------------------------------
 
+// See Ops.choose_classes. Launch `numbers`.
+extern "C" __global__ void choose_classes(const float* labels, unsigned int threshold,
+                                          const Word* key, float* chosen, int N, int size) {
+    const int k = this_number();
+    if (k >= size) return;
+    bool counts = kept(k, threshold, key_at(key));
+    for (int n = 0; n < N; ++n) counts = counts || static_cast<int>(labels[n]) == k;
+    chosen[k] = counts;
+}
+
 // The logits of an image; see Margins in convnet/ops/spec/metric.py.
 struct Logits {
-    const float* cosines;
+    const float *cosines, *chosen;
+    bool choice;              // whether `chosen` says which classes count; else all do
     float scale, own, slope;  // own: the logit of the label, and its derivative
+    float others;             // how many classes count besides the label
     int label, n, rows, N;
 
-    __device__ Logits(const float* labels, const float* cosines, float m1, float m2, float m3,
-                      float scale, int rows, int N)
-        : cosines(cosines), scale(scale), n(this_column(N)), rows(rows), N(N) {
+    __device__ Logits(const float* labels, const float* cosines, const float* chosen, int choice,
+                      float m1, float m2, float m3, float scale, int rows, int N)
+        : cosines(cosines),
+          chosen(chosen),
+          choice(choice),
+          scale(scale),
+          n(this_column(N)),
+          rows(rows),
+          N(N) {
         label = static_cast<int>(labels[n]);
         const float border = 1 - 1.0f / (1 << 20), pi = 3.14159265f;
         const float c = clamped(cosines[label * N + n], -border, border);
@@ -56,6 +74,16 @@ struct Logits {
         const bool odd = turns - 2 * floorf(turns / 2) > 0.5f;
         own = scale * ((odd ? -cosine : cosine) - 2 * turns - m3);
         slope = scale * m1 * fabsf(sine) / s;
+        float counted = 0;
+        for (EACH_ROW(k, rows)) counted += counts(k);
+        others = sum_over_column(counted) - 1;
+    }
+
+    __device__ bool counts(int k) const { return !choice || chosen[k] > 0; }
+
+    // What each of the others counts of the whole.
+    __device__ float other_share(float smoothing) const {
+        return others > 0 ? smoothing / others : 0;
     }
 
     __device__ float at(int k) const { return k == label ? own : scale * cosines[k * N + n]; }
@@ -63,47 +91,47 @@ struct Logits {
     // log of the sum of exp(logits).
     __device__ float log_norm() const {
         float largest = own, sum = 0;
-        for (EACH_ROW(k, rows)) largest = at(k) > largest ? at(k) : largest;
+        for (EACH_ROW(k, rows))
+            if (counts(k)) largest = at(k) > largest ? at(k) : largest;
         largest = max_over_column(largest);
-        for (EACH_ROW(k, rows)) sum += expf(at(k) - largest);
+        for (EACH_ROW(k, rows))
+            if (counts(k)) sum += expf(at(k) - largest);
         return largest + logf(sum_over_column(sum));
     }
 };
 
-// What each of the other classes counts.
-__device__ inline float other_share(float smoothing, int rows) {
-    return rows > 1 ? smoothing / (rows - 1) : 0;
-}
-
 // The values of Ops.margin_cost for each image, (3, N).
-extern "C" __global__ void margin_cost(const float* labels, const float* cosines, float m1,
-                                       float m2, float m3, float scale, float smoothing, int top,
+extern "C" __global__ void margin_cost(const float* labels, const float* cosines,
+                                       const float* chosen, int choice, float m1, float m2,
+                                       float m3, float scale, float smoothing, int top,
                                        float* values, int rows, int N) {
-    const Logits logits(labels, cosines, m1, m2, m3, scale, rows, N);
+    const Logits logits(labels, cosines, chosen, choice, m1, m2, m3, scale, rows, N);
     const int n = logits.n;
-    const float log_norm = logits.log_norm(), share = other_share(smoothing, rows);
+    const float log_norm = logits.log_norm(), share = logits.other_share(smoothing);
     float missing = 0;
     for (EACH_ROW(k, rows))
-        if (k != logits.label) missing += log_norm - logits.at(k);
+        if (k != logits.label && logits.counts(k)) missing += log_norm - logits.at(k);
     missing = sum_over_column(missing);
     const Rank rank(cosines, cosines[logits.label * N + n], n, rows, N);
     if (threadIdx.y > 0 || !has_column(N)) return;
-    values[n] = (1 - share * (rows - 1)) * (log_norm - logits.own) + share * missing;
+    values[n] = (1 - share * logits.others) * (log_norm - logits.own) + share * missing;
     values[N + n] = rank.share_lacking(1);
     values[2 * N + n] = rank.share_lacking(top);
 }
 
-extern "C" __global__ void margin_bprop(const float* labels, const float* cosines, float m1,
-                                        float m2, float m3, float scale, float smoothing,
-                                        float coeff, float* cosines_grad, int add, int rows,
-                                        int N) {
-    const Logits logits(labels, cosines, m1, m2, m3, scale, rows, N);
-    const float log_norm = logits.log_norm(), share = other_share(smoothing, rows);
+extern "C" __global__ void margin_bprop(const float* labels, const float* cosines,
+                                        const float* chosen, int choice, float m1, float m2,
+                                        float m3, float scale, float smoothing, float coeff,
+                                        float* cosines_grad, int add, int rows, int N) {
+    const Logits logits(labels, cosines, chosen, choice, m1, m2, m3, scale, rows, N);
+    const float log_norm = logits.log_norm(), share = logits.other_share(smoothing);
     if (!has_column(N)) return;
     for (EACH_ROW(k, rows)) {
-        const float p = expf(logits.at(k) - log_norm);
-        const float grad = k == logits.label ? (p - (1 - share * (rows - 1))) * logits.slope
-                                             : (p - share) * scale;
+        float grad = 0;
+        if (k == logits.label)
+            grad = (expf(logits.own - log_norm) - (1 - share * logits.others)) * logits.slope;
+        else if (logits.counts(k))
+            grad = (expf(logits.at(k) - log_norm) - share) * scale;
         store(&cosines_grad[k * N + logits.n], coeff * grad, add);
     }
 }

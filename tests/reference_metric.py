@@ -61,18 +61,30 @@ def margin_logits(
     return logits
 
 
+def chosen_classes(labels: np.ndarray, share: float, drawn: np.ndarray) -> np.ndarray:
+    """1 for each class that counts, by a number from 0 to 1 for each."""
+    given = set(labels.ravel().astype(int))
+    return np.array([float(k in given or u < share) for k, u in enumerate(drawn)])
+
+
 def margin_cost(
-    labels: np.ndarray, cosines: np.ndarray, margins: tuple[float, ...], top: int
+    labels: np.ndarray,
+    cosines: np.ndarray,
+    margins: tuple[float, ...],
+    top: int,
+    chosen: np.ndarray | None = None,
 ) -> np.ndarray:
     *sizes, smoothing = margins
     rows, values = len(cosines), np.zeros(3)
+    counted = [k for k in range(rows) if chosen is None or chosen[k]]
     for n, label in enumerate(labels.ravel().astype(int)):
         logits = np.array(margin_logits(label, cosines[:, n], *sizes))
-        log_probs = logits - logits.max()
-        log_probs -= np.log(np.exp(log_probs).sum())
-        for k in range(rows):
-            share = smoothing / (rows - 1) if rows > 1 else 0
-            values[0] -= log_probs[k] * (share if k != label else 1 - share * (rows - 1))
+        log_probs = logits - logits[counted].max()
+        log_probs -= np.log(np.exp(log_probs[counted]).sum())
+        others = len(counted) - 1
+        for k in counted:
+            share = smoothing / others if others else 0
+            values[0] -= log_probs[k] * (share if k != label else 1 - share * others)
         better = sum(cosines[k, n] > cosines[label, n] for k in range(rows))
         ties = sum(cosines[k, n] == cosines[label, n] for k in range(rows))
         values[1] += 1 - min(1, max(0, 1 - better) / ties)
@@ -81,18 +93,24 @@ def margin_cost(
 
 
 def margin_bprop(
-    labels: np.ndarray, cosines: np.ndarray, margins: tuple[float, ...], coeff: float
+    labels: np.ndarray,
+    cosines: np.ndarray,
+    margins: tuple[float, ...],
+    coeff: float,
+    chosen: np.ndarray | None = None,
 ) -> np.ndarray:
     m1, m2, m3, scale, smoothing = margins
-    rows, grad = len(cosines), np.empty_like(cosines)
+    rows, grad = len(cosines), np.zeros_like(cosines)
+    counted = [k for k in range(rows) if chosen is None or chosen[k]]
     for n, label in enumerate(labels.ravel().astype(int)):
         logits = np.array(margin_logits(label, cosines[:, n], m1, m2, m3, scale))
-        probs = np.exp(logits - logits.max())
-        probs /= probs.sum()
-        for k in range(rows):
-            share = smoothing / (rows - 1) if rows > 1 else 0
+        probs = np.exp(logits - logits[counted].max())
+        probs /= probs[counted].sum()
+        others = len(counted) - 1
+        for k in counted:
+            share = smoothing / others if others else 0
             if k == label:
-                share = 1 - share * (rows - 1)
+                share = 1 - share * others
                 angle = acos(min(max(float(cosines[k, n]), -BORDER), BORDER))
                 slope = m1 * abs(sin(m1 * angle + m2)) / sin(angle)
             else:

@@ -16,6 +16,7 @@ from tests.ops.check import apply, assert_close, check, numbers, tied_numbers
 from tests.ops.gradients import check_gradient
 
 FLOAT64 = ReferenceOps(np.float64)
+KEY = RandomKey(seed=3, stream=2**32 - 5, epoch=2, batch=7, minibatch=1)
 
 # Rows, images.
 sizes = pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 7), (10, 33), (70, 130)])
@@ -75,6 +76,18 @@ def test_margin(ops: Ops, k: int, n: int, margins: Margins) -> None:
     check(ops, "margin_bprop", formulas.margin_bprop(**common, coeff=0.75), **common, coeff=0.75)
 
 
+@sizes
+@pytest.mark.parametrize("share", [2.0**-24, 0.3, 1.0])
+def test_margin_among_chosen_classes(ops: Ops, k: int, n: int, share: float) -> None:
+    data = cosines_of(np.random.default_rng(6), k, n)
+    chosen = formulas.chosen_classes(data["labels"], share, uniform(KEY, k))
+    assert len(np.unique(data["labels"])) <= chosen.sum() <= k
+    check(ops, "choose_classes", chosen, labels=data["labels"], share=share, key=KEY)
+    common = {**data, "margins": MARGINS["combined"], "chosen": chosen}
+    check(ops, "margin_cost", formulas.margin_cost(**common, top=3), **common, top=3)
+    check(ops, "margin_bprop", formulas.margin_bprop(**common, coeff=0.75), **common, coeff=0.75)
+
+
 @every_margin
 def test_margin_at_the_borders(ops: Ops, margins: Margins) -> None:
     """Cosines of 1 and -1, and beyond, as rounding makes them; zeros, and ties."""
@@ -104,9 +117,6 @@ def test_gradient_of_margin(margins: Margins) -> None:
 
     gradients = {"cosines": grad["cosines_grad"]}
     check_gradient(cost, arguments, np.array([0.75]), gradients)
-
-
-KEY = RandomKey(seed=3, stream=2**32 - 5, epoch=2, batch=7, minibatch=1)
 
 
 def triplet_data(k: int, n: int, people: int, semihard: bool) -> dict[str, Any]:

@@ -117,7 +117,9 @@ def is_faster(plan: PointPlan) -> bool:
     groups and few images need more than they save.
     """
     g = plan.g
-    if g.stride != 1 or g.filter_size not in SIZES or g.group_filters % QUAD or not plan.line:
+    if g.stride != 1 or g.filter_size not in SIZES or not g.is_square:
+        return False
+    if g.group_filters % QUAD or not plan.line:
         return False
     if max(g.channels, g.filters, POINTS * g.groups) > min(MAX_GRID):  # in its launches
         return False

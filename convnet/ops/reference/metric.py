@@ -24,10 +24,24 @@ class ReferenceMetricOps(MetricOps):
         units = inputs / norms
         store(inputs_grad, (acts_grad - units * (units * acts_grad).sum(axis=0)) / norms, add)
 
-    def margin_cost(self, labels: In, cosines: In, margins: Margins, top: int, values: Out) -> None:
+    def choose_classes(self, labels: In, share: float, key: RandomKey, chosen: Out) -> None:
+        chosen[...] = uniform(key, chosen.size) < share
+        chosen[labels.reshape(-1).astype(int)] = 1
+
+    def margin_cost(
+        self,
+        labels: In,
+        cosines: In,
+        margins: Margins,
+        top: int,
+        values: Out,
+        chosen: In | None = None,
+    ) -> None:
         logits, _ = _logits_and_slopes(labels, cosines, margins)
-        shares = _shares(labels, cosines, margins.smoothing)
-        values[0] = (shares * (_log_norms(logits) - logits)).sum()
+        counted = _counted(cosines, chosen)
+        shares = _shares(labels, cosines, margins.smoothing, counted)
+        lacking = _log_norms(logits[counted]) - logits[counted]
+        values[0] = (shares[counted] * lacking).sum()
         values[1:] = lacking_shares(labels, cosines, top)
 
     def margin_bprop(
@@ -38,9 +52,13 @@ class ReferenceMetricOps(MetricOps):
         coeff: float,
         cosines_grad: Out,
         add: bool = False,
+        chosen: In | None = None,
     ) -> None:
         logits, slopes = _logits_and_slopes(labels, cosines, margins)
-        rest = np.exp(logits - _log_norms(logits)) - _shares(labels, cosines, margins.smoothing)
+        counted = _counted(cosines, chosen)
+        shares = _shares(labels, cosines, margins.smoothing, counted)
+        rest = np.zeros_like(cosines)
+        rest[counted] = np.exp(logits[counted] - _log_norms(logits[counted])) - shares[counted]
         store(cosines_grad, coeff * rest * slopes, add)
 
     def triplet_cost(
@@ -192,9 +210,14 @@ def _logits_and_slopes(labels: Array, cosines: Array, margins: Margins) -> tuple
     return scale * np.where(here, psi, cosines), scale * np.where(here, slope, 1)
 
 
-def _shares(labels: Array, cosines: Array, smoothing: float) -> Array:
+def _counted(cosines: Array, chosen: Array | None) -> Array:
+    """Which classes count, bool (classes,)."""
+    return np.ones(len(cosines), bool) if chosen is None else chosen > 0
+
+
+def _shares(labels: Array, cosines: Array, smoothing: float, counted: Array) -> Array:
     """t of Margins, (classes, N)."""
-    others = len(cosines) - 1
+    others = counted.sum() - 1
     smoothing = smoothing if others else 0.0
     return np.where(is_label(labels, cosines), 1 - smoothing, smoothing / max(1, others))
 

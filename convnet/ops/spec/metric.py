@@ -23,7 +23,8 @@ class Margins(NamedTuple):
     Zafeiriou, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition" (2019), equation 4;
     j is that of Liu et al., "SphereFace: Deep Hypersphere Embedding for Face Recognition" (2017).
 
-    The label counts 1 - smoothing, each of the other classes an equal share of smoothing.
+    The label counts 1 - smoothing, each of the other classes an equal share of smoothing. "All"
+    classes are those that are chosen, where some are; see MetricOps.choose_classes.
     """
 
     m1: float
@@ -47,11 +48,28 @@ class MetricOps(ABC):
         """inputs_grad = (g - u sum over k of u g) / r, with g = acts_grad and u = x / r."""
 
     @abstractmethod
-    def margin_cost(self, labels: In, cosines: In, margins: Margins, top: int, values: Out) -> None:
+    def choose_classes(self, labels: In, share: float, key: RandomKey, chosen: Out) -> None:
+        """chosen(k) = 1 if an image has label k or uniform(key, k) < share, else 0.
+
+        labels (1,N), chosen (classes,).
+        """
+
+    @abstractmethod
+    def margin_cost(
+        self,
+        labels: In,
+        cosines: In,
+        margins: Margins,
+        top: int,
+        values: Out,
+        chosen: In | None = None,
+    ) -> None:
         """Softmax with margins: labels (1,N), cosines (classes,N) -> values (3,).
 
         values = [-sum t log softmax(logits), number wrong, number wrong among the `top` best], with
-        the shares t of the classes. Wrong as in logreg_cost, by the cosines: without margins.
+        the shares t of the classes. Wrong as in logreg_cost, by the cosines: without margins, and
+        among all classes. The sum is over the classes with chosen(k) = 1, if that is given, as
+        choose_classes leaves it.
         """
 
     @abstractmethod
@@ -63,8 +81,12 @@ class MetricOps(ABC):
         coeff: float,
         cosines_grad: Out,
         add: bool = False,
+        chosen: In | None = None,
     ) -> None:
-        """cosines_grad = coeff scale (softmax(logits) - t), at the label times psi'."""
+        """cosines_grad = coeff scale (softmax(logits) - t), at the label times psi'.
+
+        0 where chosen(k) = 0.
+        """
 
     @abstractmethod
     def triplet_cost(

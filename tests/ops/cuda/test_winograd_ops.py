@@ -181,6 +181,7 @@ def test_where_it_is_taken() -> None:
         "filters no multiple of 4": PointPlan(Window(64, 28, 28, 129, 3, padding=1), "fprop", 128),
         "stride": PointPlan(Window(64, 28, 28, 128, 3, stride=2), "fprop", 128),
         "other sizes": PointPlan(Window(64, 28, 28, 128, 7, padding=3), "fprop", 128),
+        "rows": PointPlan(Window(64, 28, 28, 128, 3, padding=1, filter_size_y=1), "fprop", 128),
         "most of a tile unused": PointPlan(Window(128, 1, 1, 128, 3, padding=1), "fprop", 128),
         "no images": PointPlan(Window(512, 4, 4, 512, 3, padding=1), "fprop", 0),
         "few images": PointPlan(Window(512, 4, 4, 512, 3, padding=1), "fprop", 1),
@@ -229,6 +230,7 @@ def test_layers_of_the_shipped_nets() -> None:
         "cifar10-resnet20": ["conv4a2", *(f"conv4{block}" for block in ("b1", "b2", "c1", "c2"))],
         "imagenet-resnet50": resnet50,
         "face-resnet50-tasks": resnet50,
+        "faces-orl": ["conv3"],
         "face-nn4-small2": ["conv2b", "conv3a3b", "conv3b3b"],
         **{net: wide(net) for net in ("face-center", "face-iresnet18", "face-iresnet50")},
     }
