@@ -91,7 +91,7 @@ class Net:
         self._recordings: dict[Mode, Recording] = {}
         self._steps = 0
         self._last: _Pass | None = None
-        self._lasting = Lasting(graph, ops, lambda p: self._initial(p, initial))
+        self._lasting = Lasting(graph, ops, updates.accumulate, lambda p: self._initial(p, initial))
         self._keep: set[str] = set()
         self.keep(*keep)
         self.data_layers = [x for x in graph.values() if isinstance(x, DataLayer)]

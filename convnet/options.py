@@ -88,6 +88,14 @@ def parse_float(text: str) -> float:
     raise ValueError(f"expected a number; found '{text}'")
 
 
+def not_negative(text: str) -> float:
+    """Raises: ValueError for text that is no number of at least 0."""
+    value = parse_float(text)
+    if value >= 0:
+        return value
+    raise ValueError(f"expected a number of at least 0; found '{text}'")
+
+
 def fraction(text: str) -> float:
     """Raises: ValueError for text that is no number between 0 and 1, both excluded."""
     value = parse_float(text)
@@ -168,6 +176,15 @@ class Options:
         0.001, "stop when rates are below this part of those of the parameter file", fraction
     )
 
+    warm_up: int = _option(
+        0, "rates grow to what they shall be in so many minibatches, 0 = at once", natural
+    )
+    clip_norm: float = _option(
+        0.0, "largest norm of all gradients together, per image; 0 = any", not_negative
+    )
+    accumulate: int = _option(
+        1, "minibatches whose gradients are summed up for an update", positive
+    )
     check_finite: str = _option(
         "loss",
         "what is looked at for NaNs: loss, or all, gradients and weights too",

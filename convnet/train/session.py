@@ -286,7 +286,7 @@ def _parameters(
 
 def updates_of(options: Options) -> Updates:
     """How the options say that a net learns."""
-    return Updates(checked=options.check_finite == "all")
+    return Updates(options.check_finite == "all", options.clip_norm, options.accumulate)
 
 
 def layer_file(options: Options, name: str) -> Path:

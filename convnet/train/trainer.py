@@ -184,8 +184,9 @@ def _learn(session: Session, part: Matrices, clock: Clock, log: report.Log) -> N
         f"batch {clock.epoch}.{clock.batch}, minibatch {clock.minibatch}",
         part[0].shape[1],
     )
+    warmth = min(1.0, (state.steps + 1) / options.warm_up) if options.warm_up else 1.0
     try:
-        costs = net.train_step(part, replace(clock, rates=state.rates))
+        costs = net.train_step(part, replace(clock, rates=state.rates * warmth))
     except NonFiniteError as error:
         problem = NonFiniteError(f"{where}: {error}")
         if options.on_nan != "skip":

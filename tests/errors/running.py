@@ -83,9 +83,17 @@ TRAINING = [
         edit=(PARAMS, "coeff = 1", "coeff = 3e38"),
     ),
     Mistake(
+        f"{PARAMS}: `updatePeriod = 2` in one layer, and `--clip-norm=1`",
+        "--clip-norm needs layers that all learn at the same time: give them all the same "
+        "updatePeriod, or none",
+        "that, or `--accumulate 2`",
+        options={"clip_norm": 1},
+        edit=(PARAMS, "epsB = 0.002", "epsB = 0.002\nupdatePeriod = 2"),
+    ),
+    Mistake(
         f"{DEF}: `gpu = 0,1` in a layer, `gpu = 0` above it, and `--check-finite=all`",
-        "--check-finite all needs layers that all learn at the same time: give them equal numbers "
-        "of devices (gpu)",
+        "--clip-norm and --check-finite all need layers that all learn at the same time: give them "
+        "equal numbers of devices (gpu)",
         "leave out `gpu`, or the option",
         options={"check_finite": "all"},
         edit=(
