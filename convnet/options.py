@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -175,7 +175,6 @@ class Options:
     lr_min: float = _option(
         0.001, "stop when rates are below this part of those of the parameter file", fraction
     )
-
     warm_up: int = _option(
         0, "rates grow to what they shall be in so many minibatches, 0 = at once", natural
     )
@@ -197,6 +196,13 @@ class Options:
         OneOf(("stop", "skip", "rollback")),
     )
 
+    # What is verified after every test, see docs/faces.md.
+    verify_pairs: str = _option("", "verify pairs of pictures after each test: LFW's pairs.txt")
+    verify_layer: str = _option("", "the layer whose output is compared")
+    verify_pictures: str = _option(
+        "", "where the pictures of --verify-pairs are, if not in --data-path"
+    )
+
     # How the data are cut.
     inner_size: int = _option(0, "side of the crop of each image, 0 = whole", natural, once=True)
     mirror: bool = _option(True, "mirror half of the cropped training images", parse_bool)
@@ -207,10 +213,19 @@ class Options:
         4, "provider cifar-cropped: border that a crop leaves out", natural, once=True
     )
     color_noise: float = _option(
-        0.0, "provider image: scale of random changes of colour in training", parse_float
+        0.0, "image, face-*: scale of random changes of colour in training", parse_float
     )
-    image_size: int = _option(0, "provider folder: scale pictures to this side, 0 = as is", natural)
-    batch_size: int = _option(0, "providers folder, idx: images per batch, 0 = usual", natural)
+    image_size: int = _option(0, "folder, face-*: scale pictures to this side, 0 = as is", natural)
+    batch_size: int = _option(0, "folder, face-*, idx: images per batch, 0 = usual", natural)
+    people_per_batch: int = _option(
+        0, "face-*: train on groups of so many people; needs the next", natural
+    )
+    images_per_person: int = _option(0, "face-*: and so many pictures of each", natural)
+    jitter: float = _option(
+        0.0,
+        "face-*: in training turn (degrees), zoom and shift (percent) by up to this",
+        parse_float,
+    )
 
     # What to do.
     test_only: bool = _option(
@@ -312,6 +327,20 @@ class _Parser(argparse.ArgumentParser):
 def make_parser(prog: str = "convnet", description: str = "") -> argparse.ArgumentParser:
     """A parser whose errors are OptionErrors."""
     return _Parser(prog=prog, description=description)
+
+
+def choose_word(command: str, kind: str, word: str, known: Collection[str]) -> str:
+    """The word itself.
+
+    Raises: OptionError if it is not among the known ones; the closest one is named.
+    """
+    if word not in known:
+        near = difflib.get_close_matches(word, known, n=1)
+        raise OptionError(
+            f"{command}: no {kind} '{word}'; "
+            + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+        )
+    return word
 
 
 def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -53,11 +53,14 @@ MAY_IMPORT = {
     "inspection": "api errors graph layer_types net ops plan resources runner",
     "report": "errors geometry graph layer_types options data_providers",
     "profile": "layer_types net ops plan",
+    "verification": "errors data_providers",
     "train": "api checkpoint config errors graph layer_types net nonfinite options plan report "
-    "resources transform updates data_providers",
+    "resources transform updates verification data_providers",
     "show": "api checkpoint errors layer_types net options report train",
-    "cli": "api convert errors graph inspection layer_types net ops options profile report show "
-    "train data_providers",
+    "faces": "api checkpoint errors layer_types net ops options report show train "
+    "verification data_providers",
+    "cli": "api convert errors faces graph inspection layer_types net ops options profile report "
+    "show train data_providers",
     "__main__": "cli",
 }
 
@@ -69,7 +72,8 @@ ONLY_IN = {
     "pycuda": ["convnet/ops/cuda/"],
     "matplotlib": ["convnet/show/"],
     "rich": ["convnet/report.py"],
-    "argparse": ["convnet/cli.py", "convnet/options.py", "convnet/show/cli.py"],
+    "argparse": ["convnet/cli.py", "convnet/options.py", "convnet/show/cli.py", "convnet/faces/"],
+    "cv2": ["convnet/faces/"],
     # Files are never executed: data_providers/pickle_machine.py reads pickles, and calls nothing.
     "pickle": [],
     "configparser": [],

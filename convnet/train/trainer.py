@@ -26,6 +26,7 @@ from convnet.train.testing import (
     test_batches,
     test_numbers,
 )
+from convnet.train.verification import Verifier
 from data_providers.prefetch import Prefetcher
 
 
@@ -70,8 +71,11 @@ def batches_done(state: TrainingState, train_range: list[int]) -> int:
     return epochs_before + train_range.index(state.batch) + (0 if in_progress else 1)
 
 
-def train(session: Session) -> None:
+def train(session: Session, verifier: Verifier | None = None) -> None:
     """Trains for `epochs` times the training range, from where the session's state is.
+
+    Args:
+        verifier: judges the net after each test.
 
     Raises:
         ConvnetError: the last checkpoint is intact on the disk.
@@ -92,14 +96,14 @@ def train(session: Session) -> None:
     with stop.listening():
         while True:
             try:
-                return _go_on(session, log, stop)
+                return _go_on(session, verifier, log, stop)
             except (NonFiniteError, DivergedError) as error:
                 if options.on_nan != "rollback":
                     raise
                 guards.go_back(session, log, error)
 
 
-def _go_on(session: Session, log: report.Log, stop: StopRequest) -> None:
+def _go_on(session: Session, verifier: Verifier | None, log: report.Log, stop: StopRequest) -> None:
     """Trains from where the session's state is to the end, or until it is stopped.
 
     Raises:
@@ -127,7 +131,7 @@ def _go_on(session: Session, log: report.Log, stop: StopRequest) -> None:
                 slow = state.rates < options.lr_min
                 if done % options.test_freq == 0 or done == total or slow:
                     report.text(line)
-                    _test_and_save(session, log, started)
+                    _test_and_save(session, verifier, log, started)
                 else:
                     report.text(f"{line} ({seconds:.3f} sec)")
                 bar.advance()
@@ -205,7 +209,9 @@ def _learn(session: Session, part: Matrices, clock: Clock, log: report.Log) -> N
         )
 
 
-def _test_and_save(session: Session, log: report.Log, started: float) -> None:
+def _test_and_save(
+    session: Session, verifier: Verifier | None, log: report.Log, started: float
+) -> None:
     """One test, its printed block and a checkpoint.
 
     Raises:
@@ -217,16 +223,20 @@ def _test_and_save(session: Session, log: report.Log, started: float) -> None:
     try:
         numbers = test_numbers(options, len(state.test_outputs))
         costs, cases = test_batches(session, numbers, verbose=False)
+        verified = verifier.verify() if verifier else None
     except NonFiniteError as error:
         raise NonFiniteError(f"after batch {state.epoch}.{state.batch}: {error}") from None
     state.test_outputs.append((costs, cases))
     state.test_times.append(len(state.train_outputs))
+    if verified:
+        state.verifications.append((state.test_times[-1], verified.accuracy, verified.roc.auc))
     state.since_test, state.failures = [], 0
     recent = state.test_outputs[-len(options.test_range) :]
     sums: Sums = {}
     for past, _ in recent:
         add_costs(sums, past)
-    path = session.save()
+    weights = session.net.state()
+    path = session.save(weights)
     guards.keep_good(session, path)
     log.write(
         "test",
@@ -235,11 +245,13 @@ def _test_and_save(session: Session, log: report.Log, started: float) -> None:
         costs=costs,
         cases=cases,
         checkpoint=str(path),
+        **({"verification": verified.as_dict()} if verified else {}),
     )
     report.print_test(
         session.cost_text(costs, cases),
         averages=session.cost_text(sums, sum(n for _, n in recent)),
-        weights=report.weight_statistics(session.net.state(), session.net.graph),
+        verification=str(verified or ""),
+        weights=report.weight_statistics(weights, session.net.graph),
         saved=str(path),
         seconds=time.perf_counter() - started,
     )
