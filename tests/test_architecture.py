@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "layer_types": "config errors geometry neurons ops plan resampling",
     "replicas": "errors layer_types",
     "graph": "config errors geometry layer_types replicas",
-    "shapes": "config errors geometry graph",
+    "shapes": "config errors geometry graph layer_types",
     "updates": "",
     "recording": "errors graph layer_types plan program replicas updates",
     "runner": "ops plan program",
