@@ -184,6 +184,9 @@ class Options:
     accumulate: int = _option(
         1, "minibatches whose gradients are summed up for an update", positive
     )
+    freeze: list[str] = _option(
+        [], "these layers, and all that is below them, do not learn", parse_names
+    )
     check_finite: str = _option(
         "loss",
         "what is looked at for NaNs: loss, or all, gradients and weights too",
@@ -402,7 +405,9 @@ def check_saved(values: dict[str, Any]) -> None:
     """
     for name in values.keys() & FIELDS.keys():
         value, default = values[name], getattr(Options(), name)
-        if isinstance(default, list):
+        if FIELDS[name].metadata["parse"] is parse_names:
+            good = isinstance(value, list) and all(type(part) is str for part in value)
+        elif isinstance(default, list):
             least = -1 if name == "gpu" else 0
             good = isinstance(value, list) and all(type(n) is int and n >= least for n in value)
         else:

@@ -29,6 +29,7 @@ from convnet.checkpoint import (
 )
 from convnet.config.reader import Source, read_sections
 from convnet.errors import CheckpointError, NonFiniteError, OptionError, Problems
+from convnet.graph import freeze
 from convnet.net import Net
 from convnet.nonfinite import REMEDY
 from convnet.options import FIELDS, Options, merge, option_name, require
@@ -173,6 +174,7 @@ def open_session(given: dict[str, Any]) -> Session:
         state = TrainingState()
     if options.conv_to_local or options.unshare_weights:
         definition, net = _transformed(options, net, definition, parameters, shapes)
+    _freeze(options, net)
     for name in given:
         if note := FIELDS[name].metadata["note"]:
             problems.warn("", f"{option_name(name)}: {note}")
@@ -216,6 +218,14 @@ def _transformed(
     )
     new.load_state(weights)
     return definition, new
+
+
+def _freeze(options: Options, net: Net) -> None:
+    """Raises: OptionError if --freeze names no layer."""
+    for name in options.freeze:
+        if name not in net.graph:
+            raise OptionError(f"--freeze: no layer '{name}'; the net has {', '.join(net.graph)}")
+        freeze(net.graph, name)
 
 
 def _resume(given: dict[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:
