@@ -103,6 +103,9 @@ def margin_cost(
     rows, cases = cosines.shape
     for n in prange(cases):
         label = int(labels[n])
+        if label < 0:
+            by_image[:, n] = 0
+            continue
         given = cosines[label, n]
         psi, _ = _psi(given, m1, m2, m3)
         log_norm = _log_norm(cosines, label, scale * psi, scale, n)
@@ -137,6 +140,10 @@ def margin_bprop(
     rows, cases = cosines.shape
     for n in prange(cases):
         label = int(labels[n])
+        if label < 0:
+            if not add:
+                cosines_grad[:, n] = 0
+            continue
         psi, slope = _psi(cosines[label, n], m1, m2, m3)
         log_norm = _log_norm(cosines, label, scale * psi, scale, n)
         share = smoothing / max(rows - 1, 1)
