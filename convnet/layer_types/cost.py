@@ -137,6 +137,10 @@ class CostLayer(Layer):
         """What is printed of `values`, sums over `cases` images."""
         return ", ".join(f"{value / cases:.6f}" for value in values)
 
+    def trouble(self, values: Sequence[float], cases: int) -> str:
+        """What is wrong with a training that has these values, and what to do; "" if nothing is."""
+        return ""
+
 
 MISSING_KEY = Key(
     "missing",

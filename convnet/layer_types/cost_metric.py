@@ -141,8 +141,28 @@ class TripletCost(GroupLabelCost):
             f"{loss / cases:.6f}, (triplets) {triplets:.0f} of {pairs:.0f}, "
             f"(distances) {same / cases:.6f}, {others / cases:.6f}"
         )
-        collapsed = triplets > 0 and others / cases < COLLAPSED * self.margin
-        return f"{text}, collapsed" if collapsed else text
+        return f"{text}, collapsed" if self._has_collapsed(values, cases) else text
+
+    def _has_collapsed(self, values: Sequence[float], cases: int) -> bool:
+        _, triplets, _, _, others = values
+        return triplets > 0 and others / cases < COLLAPSED * self.margin
+
+    def trouble(self, values: Sequence[float], cases: int) -> str:
+        _, triplets, pairs, _, others = values
+        if pairs == 0:
+            return (
+                "no minibatch has two images of one label, so there are no triplets: take "
+                "minibatches of several images of each of several people"
+            )
+        if self._has_collapsed(values, cases):
+            return (
+                f"collapsed: {triplets / pairs:.0%} of the pairs make triplets, but images of "
+                f"different labels have a mean squared distance of {others / cases:.1e} only, with "
+                f"margin {self.margin:g}; go on from an earlier checkpoint with lower learning "
+                f"rates, negatives = semihard, or more people in a minibatch, or let the net begin "
+                f"with cost.logreg or cost.margin"
+            )
+        return ""
 
 
 class ContrastiveCost(GroupLabelCost):
