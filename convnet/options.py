@@ -155,6 +155,10 @@ class Options:
     save_file: str = _option("", "the run's directory itself; goes on from it if it exists")
     load_file: str = _option("", "checkpoint file or run directory to go on from", saved=False)
 
+    init_from: str = _option(
+        "", "checkpoint whose weights a new run begins with, where they fit", saved=False
+    )
+
     # What to train and test on.
     train_range: list[int] = _option([], "batches to train on, e.g. 1-5", parse_range)
     test_range: list[int] = _option([], "batches to test on", parse_range)

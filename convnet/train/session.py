@@ -107,6 +107,10 @@ def open_session(given: dict[str, Any]) -> Session:
     Raises:
         ConvnetError, data_providers.errors.DataError: what is wrong, in one line each.
     """
+    if given.get("load_file") and given.get("init_from"):
+        raise OptionError(
+            "--load-file goes on with a run, --init-from begins a new one: give one of the two"
+        )
     given, loaded = _resume(given)
     options = merge(given, loaded.options if loaded else None)
     training = not (options.test_only or options.write_features)
@@ -172,6 +176,8 @@ def open_session(given: dict[str, Any]) -> Session:
             init_modules=options.init_modules,
         )
         state = TrainingState()
+        if options.init_from:
+            _begin_with(net, Path(options.init_from), problems)
     if options.conv_to_local or options.unshare_weights:
         definition, net = _transformed(options, net, definition, parameters, shapes)
     _freeze(options, net)
@@ -218,6 +224,25 @@ def _transformed(
     )
     new.load_state(weights)
     return definition, new
+
+
+def _begin_with(net: Net, path: Path, problems: Problems) -> None:
+    """Takes over the matrices of a checkpoint that have a name and shape of the net.
+
+    Raises:
+        CheckpointError: it has none.
+    """
+    found, state = load_checkpoint(path).weights, net.state()
+    wanted = [name for name in state if not name.endswith((".inc", ".grad"))]
+    fitting = {n for n in wanted if n in found and found[n].shape == state[n].shape}
+    if not fitting:
+        raise CheckpointError(
+            f"{path}: has no matrix with the name and the shape of one of this net, which are "
+            f"{', '.join(wanted)}"
+        )
+    net.load_state(state | {name: found[name] for name in fitting})
+    if others := [name for name in wanted if name not in fitting]:
+        problems.warn(str(path), f"has no matrix for {', '.join(others)}: new ones are made")
 
 
 def _freeze(options: Options, net: Net) -> None:

@@ -54,6 +54,15 @@ def other_data(*shape: int) -> Prepare:
     return lambda: write_batches(Path("other"), shape)
 
 
+def rename_layers() -> None:
+    for name in (DEF, PARAMS):
+        text = Path(name).read_text().replace("[conv]", "[first]").replace("[fc]", "[second]")
+        text = text.replace("inputs = conv", "inputs = first").replace(
+            "inputs = fc", "inputs = second"
+        )
+        Path(name).write_text(text)
+
+
 SEE = "; see --help"
 LR = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
 
@@ -135,6 +144,19 @@ TRAINING = [
 ]
 
 CHECKPOINTS = [
+    command(
+        "--load-file=good --init-from=good",
+        "--load-file goes on with a run, --init-from begins a new one: give one of the two",
+        "that",
+    ),
+    Mistake(
+        f"{DEF}: other names for all layers, and `--init-from=good`",
+        "good: has no matrix with the name and the shape of one of this net, which are "
+        "first.weights.0, first.biases, second.weights.0, second.biases",
+        "the checkpoint of a net with layers of these names",
+        options={"init_from": "good"},
+        prepare=rename_layers,
+    ),
     command(
         "--load-file=nowhere",
         "nowhere: no such checkpoint file or run directory",
