@@ -39,16 +39,16 @@ extern "C" __global__ void softmax_bprop(const float* acts, const float* acts_gr
     }
 }
 
-// The row of the label of image n, or row 0 if it has none.
+// The row of the label of image n, or row 0 if it has none, or a NaN.
 __device__ inline int row_of_label(const float* labels, int n) {
-    return labels[n] < 0 ? 0 : static_cast<int>(labels[n]);
+    return labels[n] >= 0 ? static_cast<int>(labels[n]) : 0;
 }
 
 // The values of Ops.logreg_cost for image n, of (3, N).
 __device__ inline void store_logreg(float* values, const float* labels, float given,
                                     const Rank& rank, int top, int n, int N) {
     if (threadIdx.y > 0 || !has_column(N)) return;
-    const bool known = labels[n] >= 0;
+    const bool known = !(labels[n] < 0);
     values[n] = known ? -logf(given) : 0;
     values[N + n] = known ? rank.share_lacking(1) : 0;
     values[2 * N + n] = known ? rank.share_lacking(top) : 0;

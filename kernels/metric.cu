@@ -45,8 +45,8 @@ struct Logits {
     __device__ Logits(const float* labels, const float* cosines, float m1, float m2, float m3,
                       float scale, int rows, int N)
         : cosines(cosines), scale(scale), n(this_column(N)), rows(rows), N(N) {
-        known = labels[n] >= 0;
-        label = known ? static_cast<int>(labels[n]) : 0;
+        known = !(labels[n] < 0);
+        label = labels[n] >= 0 ? static_cast<int>(labels[n]) : 0;
         const float border = 1 - 1.0f / (1 << 20), pi = 3.14159265f;
         const float c = clamped(cosines[label * N + n], -border, border);
         const float s = sqrtf((1 - c) * (1 + c));
@@ -284,8 +284,8 @@ extern "C" __global__ void center_cost(const float* labels, const float* inputs,
                                        const float* centers, int classes, float* values, int rows,
                                        int N) {
     const int n = this_column(N);
-    const bool known = labels[n] >= 0;
-    const int label = known ? static_cast<int>(labels[n]) : 0;
+    const bool known = !(labels[n] < 0);
+    const int label = labels[n] >= 0 ? static_cast<int>(labels[n]) : 0;
     float distance = 0, squares = 0;
     for (EACH_ROW(k, rows)) {
         const float x = inputs[k * N + n], away = x - centers[k * classes + label];
@@ -305,7 +305,7 @@ extern "C" __global__ void center_bprop(const float* labels, const float* inputs
                                         float* inputs_grad, int add, int N, int size) {
     const int i = this_number();
     if (i >= size) return;
-    const int label = static_cast<int>(labels[i % N]);
+    const int label = labels[i % N] >= 0 ? static_cast<int>(labels[i % N]) : -1;
     const float away = label < 0 ? 0 : inputs[i] - centers[i / N * classes + label];
     store(&inputs_grad[i], coeff * away, add);
 }
@@ -316,7 +316,7 @@ extern "C" __global__ void center_track(const float* labels, const float* inputs
     const int i = this_number();
     if (i >= size) return;
     const int first = i % N;
-    if (labels[first] < 0) return;
+    if (!(labels[first] >= 0)) return;
     for (int n = 0; n < first; ++n)
         if (labels[n] == labels[first]) return;
     const float* row = inputs + (i - first);

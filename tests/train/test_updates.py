@@ -7,7 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from convnet.net import Net
+from convnet.ops.cuda import cupy_driver
+from convnet.ops.cuda.emulated.driver import EmulatedDriver
 from convnet.plan import Clock
+from tests.helpers import emulated_ops
 from tests.train.helpers import Workplace, assert_same
 
 ALL = {"warm_up": 20, "clip_norm": 0.5, "accumulate": 4, "check_finite": "all"}
@@ -30,6 +33,20 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
     assert summed.any()
     assert place.resume(f"stopped{step}") == 0
     assert_same(place.checkpoint(f"stopped{step}"), place.checkpoint("whole"))
+
+
+def test_the_device_learns_as_the_cpu_does(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulated_ops()  # or skips
+    options = {**ALL, "epochs": 2, "lr_patience": 7, "lr_min": 1e-6, "freeze": "data"}
+    assert place.train("cpu", **options) == 0
+    monkeypatch.setattr(cupy_driver, "CupyDriver", lambda device: EmulatedDriver())
+    assert place.train("gpu", **options, gpu="0") == 0
+    cpu, gpu = (place.checkpoint(run) for run in ("cpu", "gpu"))
+    assert cpu.state.rates == gpu.state.rates < 1
+    for name, values in cpu.weights.items():
+        assert gpu.weights[name] == pytest.approx(values, rel=0, abs=1e-5), name
 
 
 def test_rates_grow_in_the_first_minibatches(
