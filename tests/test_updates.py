@@ -29,7 +29,7 @@ TWO = (
 )
 
 
-def train(net: Net, first: int = 0, steps: int = 5) -> None:
+def train(net: Net, first: int = 0, steps: int = 4) -> None:
     for step in range(first, first + steps):
         net.train_step(make_batch(SHAPES, net.batch_size, seed=step))
 
@@ -100,8 +100,9 @@ def test_a_net_of_several_levels_cannot_wait(updates: Updates) -> None:
 # --- clipping -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(
+    ("backend", "accumulate"), [("reference", 1), ("reference", 2), ("cpu", 2), ("emulated", 2)]
+)
 def test_gradients_are_clipped_together(backend: str, accumulate: int) -> None:
     """All are scaled by one factor, the weight decay is not."""
     parameters = "[DEFAULT]\nmomW=0\nmomB=0\n"
