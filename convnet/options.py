@@ -169,6 +169,13 @@ class Options:
     seed: int = _option(0, "seed of everything random", natural)
     threads: int = _option(0, "threads to compute with, 0 = one a core", natural, saved=False)
 
+    # What is verified after every test, see docs/faces.md.
+    verify_pairs: str = _option("", "verify pairs of pictures after each test: LFW's pairs.txt")
+    verify_layer: str = _option("", "the layer whose output is compared")
+    verify_pictures: str = _option(
+        "", "where the pictures of --verify-pairs are, if not in --data-path"
+    )
+
     # How it learns, besides the parameter file.
     lr_patience: int = _option(
         0,
@@ -201,13 +208,6 @@ class Options:
         "at a NaN stop; or skip the minibatch; or rollback, to the last test, also when "
         "the cost explodes, with lower rates",
         OneOf(("stop", "skip", "rollback")),
-    )
-
-    # What is verified after every test, see docs/faces.md.
-    verify_pairs: str = _option("", "verify pairs of pictures after each test: LFW's pairs.txt")
-    verify_layer: str = _option("", "the layer whose output is compared")
-    verify_pictures: str = _option(
-        "", "where the pictures of --verify-pairs are, if not in --data-path"
     )
 
     # How the data are cut.
