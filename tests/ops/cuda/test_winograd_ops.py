@@ -230,6 +230,7 @@ def test_layers_of_the_shipped_nets() -> None:
         "imagenet-resnet50": resnet50,
         "face-resnet50-tasks": resnet50,
         "face-nn4-small2": ["conv2b", "conv3a3b", "conv3b3b"],
+        "faces-orl": ["conv3"],
         **{net: wide(net) for net in ("face-center", "face-iresnet18", "face-iresnet50")},
     }
     for (net, _), names in found.items():
