@@ -167,6 +167,7 @@ _OPTION_VALUES: dict[Callable[[str], object], str] = {
     options.parse_devices: "`0` or `0,1`",
     options.parse_names: "`a` or `a,b`",
     options.parse_float: "number",
+    options.not_negative: "number >= 0",
     options.fraction: "number between 0 and 1",
 }
 

@@ -51,6 +51,7 @@ struct Logits {
     bool choice;              // whether `chosen` says which classes count; else all do
     float scale, own, slope;  // own: the logit of the label, and its derivative
     float others;             // how many classes count besides the label
+    bool known;               // if it is not, row 0 stands for the label
     int label, n, rows, N;
 
     __device__ Logits(const float* labels, const float* cosines, const float* chosen, int choice,
@@ -62,7 +63,8 @@ struct Logits {
           n(this_column(N)),
           rows(rows),
           N(N) {
-        label = static_cast<int>(labels[n]);
+        known = !(labels[n] < 0);
+        label = labels[n] >= 0 ? static_cast<int>(labels[n]) : 0;
         const float border = 1 - 1.0f / (1 << 20), pi = 3.14159265f;
         const float c = clamped(cosines[label * N + n], -border, border);
         const float s = sqrtf((1 - c) * (1 + c));
@@ -114,9 +116,11 @@ extern "C" __global__ void margin_cost(const float* labels, const float* cosines
     missing = sum_over_column(missing);
     const Rank rank(cosines, cosines[logits.label * N + n], n, rows, N);
     if (threadIdx.y > 0 || !has_column(N)) return;
-    values[n] = (1 - share * logits.others) * (log_norm - logits.own) + share * missing;
-    values[N + n] = rank.share_lacking(1);
-    values[2 * N + n] = rank.share_lacking(top);
+    const float cost =
+        (1 - share * logits.others) * (log_norm - logits.own) + share * missing;
+    values[n] = logits.known ? cost : 0;
+    values[N + n] = logits.known ? rank.share_lacking(1) : 0;
+    values[2 * N + n] = logits.known ? rank.share_lacking(top) : 0;
 }
 
 extern "C" __global__ void margin_bprop(const float* labels, const float* cosines,
@@ -132,7 +136,7 @@ extern "C" __global__ void margin_bprop(const float* labels, const float* cosine
             grad = (expf(logits.own - log_norm) - (1 - share * logits.others)) * logits.slope;
         else if (logits.counts(k))
             grad = (expf(logits.at(k) - log_norm) - share) * scale;
-        store(&cosines_grad[k * N + logits.n], coeff * grad, add);
+        store(&cosines_grad[k * N + logits.n], logits.known ? coeff * grad : 0, add);
     }
 }
 
@@ -168,6 +172,11 @@ __device__ inline bool is_pair(const float* labels, int a, int p) {
     return a < p && labels[a] == labels[p] && labels[a] >= 0;
 }
 
+// Whether two images are known to be of different labels; -1 is unknown.
+__device__ inline bool are_others(const float* labels, int a, int n) {
+    return labels[a] != labels[n] && labels[a] != -1 && labels[n] != -1;
+}
+
 __device__ inline float at_least_one(float count) { return count > 1 ? count : 1; }
 
 // negatives(a, p) = n of the triplet of a pair, -1 where there is none; see Ops.triplet_cost.
@@ -181,7 +190,7 @@ extern "C" __global__ void choose_negatives(const float* labels, const float* di
     const float* row = distances + a * N;
     const float bound = row[p] + margin;
     const auto fits = [&](int n) {
-        return labels[n] != labels[a] && row[n] < bound && (!semihard || row[n] > row[p]);
+        return are_others(labels, a, n) && row[n] < bound && (!semihard || row[n] > row[p]);
     };
     int count = 0;
     if (is_pair(labels, a, p))
@@ -211,7 +220,7 @@ extern "C" __global__ void triplet_sums(const float* labels, const float* distan
         if (is_pair(labels, a, p)) {
             of[2] += 1;
             of[3] += distance;
-        } else if (labels[a] != labels[p]) {
+        } else if (are_others(labels, a, p)) {
             of[4] += 1;
             of[5] += distance;
         }
@@ -256,7 +265,7 @@ extern "C" __global__ void contrastive_sums(const float* labels, const float* di
         if (is_pair(labels, i, j)) {
             of[0] += 1;
             of[1] += distance;
-        } else if (labels[i] != labels[j]) {
+        } else if (are_others(labels, i, j)) {
             const float missing = margin - sqrtf(distance);
             of[2] += 1;
             of[3] += distance;
@@ -289,7 +298,7 @@ extern "C" __global__ void contrastive_slopes(const float* labels, float* distan
     float slope = 0;
     if (is_pair(labels, i, j)) {
         slope = 1 / at_least_one(sums[0]);
-    } else if (i < j && labels[i] != labels[j]) {
+    } else if (i < j && are_others(labels, i, j)) {
         const float away = sqrtf(distances[number]), missing = margin - away;
         slope = missing <= 0 ? 0 : -missing / (away > 1e-6f ? away : 1e-6f);
         slope /= at_least_one(sums[2]);
@@ -303,7 +312,9 @@ extern "C" __global__ void contrastive_slopes(const float* labels, float* distan
 extern "C" __global__ void center_cost(const float* labels, const float* inputs,
                                        const float* centers, int classes, float* values, int rows,
                                        int N) {
-    const int n = this_column(N), label = static_cast<int>(labels[n]);
+    const int n = this_column(N);
+    const bool known = !(labels[n] < 0);
+    const int label = labels[n] >= 0 ? static_cast<int>(labels[n]) : 0;
     float distance = 0, squares = 0;
     for (EACH_ROW(k, rows)) {
         const float x = inputs[k * N + n], away = x - centers[k * classes + label];
@@ -313,8 +324,8 @@ extern "C" __global__ void center_cost(const float* labels, const float* inputs,
     distance = sum_over_column(distance);
     squares = sum_over_column(squares);
     if (threadIdx.y > 0 || !has_column(N)) return;
-    values[n] = distance / 2;
-    values[N + n] = sqrtf(squares);
+    values[n] = known ? distance / 2 : 0;
+    values[N + n] = known ? sqrtf(squares) : 0;
 }
 
 // Launch `numbers`.
@@ -323,8 +334,9 @@ extern "C" __global__ void center_bprop(const float* labels, const float* inputs
                                         float* inputs_grad, int add, int N, int size) {
     const int i = this_number();
     if (i >= size) return;
-    const float center = centers[i / N * classes + static_cast<int>(labels[i % N])];
-    store(&inputs_grad[i], coeff * (inputs[i] - center), add);
+    const int label = labels[i % N] >= 0 ? static_cast<int>(labels[i % N]) : -1;
+    const float away = label < 0 ? 0 : inputs[i] - centers[i / N * classes + label];
+    store(&inputs_grad[i], coeff * away, add);
 }
 
 // The thread of the first image with a label has the label's center. Launch `numbers`.
@@ -333,6 +345,7 @@ extern "C" __global__ void center_track(const float* labels, const float* inputs
     const int i = this_number();
     if (i >= size) return;
     const int first = i % N;
+    if (!(labels[first] >= 0)) return;
     for (int n = 0; n < first; ++n)
         if (labels[n] == labels[first]) return;
     const float* row = inputs + (i - first);

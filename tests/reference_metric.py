@@ -141,7 +141,8 @@ def triplets_of(
             fit = []
             for n in range(count):
                 far = distance(inputs, a, n)
-                if given[n] != given[a] and far < near + margin and (far > near or not semihard):
+                others = given[n] not in (-1, given[a])
+                if others and far < near + margin and (far > near or not semihard):
                     fit.append(n)
             if fit:
                 triplets.append((a, p, fit[int(float(drawn[a * count + p]) * len(fit))]))
@@ -159,7 +160,7 @@ def triplet_cost(
         distance(inputs, i, j)
         for i in range(count)
         for j in range(i + 1, count)
-        if given[i] != given[j]
+        if given[i] != given[j] and -1 not in (given[i], given[j])
     ]
     mean_loss, mean_same, mean_other = (
         sum(values) / max(1, len(values)) for values in (losses, same, others)
@@ -202,7 +203,8 @@ def pairs_of(labels: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int,
     given = labels.ravel()
     couples = [(i, j) for i in range(given.size) for j in range(i + 1, given.size)]
     same = [(i, j) for i, j in couples if given[i] == given[j] and given[i] >= 0]
-    return same, [(i, j) for i, j in couples if given[i] != given[j]]
+    others = [c for c in couples if given[c[0]] != given[c[1]] and -1 not in given[list(c)]]
+    return same, others
 
 
 def contrastive_cost(labels: np.ndarray, inputs: np.ndarray, margin: float) -> np.ndarray:

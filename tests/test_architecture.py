@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "initial": "checkpoint errors layer_types net",
     "api": "checkpoint config errors geometry graph initial layer_types net ops precision "
     "resources shapes updates",
-    "__init__": "api errors net plan version",
+    "__init__": "api errors net plan updates version",
     "convert": "api checkpoint errors legacy",
     "transform": "config errors graph layer_types",
     "inspection": "api errors graph layer_types net ops plan resources runner",

@@ -102,6 +102,8 @@ def _stored(
             "numInputs": [other.shape.size for other in layer.inputs],
             "neuron": "",
         }
+    if layer.values.get("missing"):
+        _fail(layer, "missing=1: cuda-convnet2's images all have labels")
     for field in FIELDS[layer.type_name]:
         stored |= _field(layer, field)
     for field in ANY_LAYER:

@@ -184,6 +184,18 @@ def test_what_is_printed_of_triplets() -> None:
     assert cost.format(none, 3, []) == "0.000000, no two images of one label"
 
 
+def test_trouble_with_triplets() -> None:
+    """Loss, triplets, pairs, distances: sums over 4 images."""
+    (cost,) = triplet_net().costs
+    assert cost.trouble([0.8, 5, 6, 1.0, 2.0], 4) == ""
+    assert cost.trouble([0, 0, 0, 0, 1.0], 4).startswith("no minibatch has two images of one label")
+    assert cost.trouble([0, 0, 6, 0.1, 9.0], 4) == ""  # all are right
+    assert cost.trouble([0.8, 5, 6, 1e-5, 4e-5], 4).startswith(
+        "collapsed: 83% of the pairs make triplets, but images of different labels have a mean "
+        "squared distance of 1.0e-05 only, with margin 0.2; "
+    )
+
+
 def test_a_minibatch_without_pairs_changes_nothing() -> None:
     net = triplet_net("margin=0.25\n")
     net.train_step(people(0, 1, 2, 3))

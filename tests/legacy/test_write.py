@@ -221,6 +221,14 @@ def test_a_layer_without_biases():
     assert str(caught.value) == "Layer 'top': biases=0: cuda-convnet2's layers have biases"
 
 
+def test_a_cost_without_all_labels():
+    definition = DATA + layer("top", "fc", "data", outputs=2) + CLASSIFIER + "missing=1\n"
+    with pytest.raises(CheckpointError) as caught:
+        written(checkpoint_of(definition))
+    expected = "Layer 'cost': missing=1: cuda-convnet2's images all have labels"
+    assert str(caught.value) == expected
+
+
 def test_weights_that_do_not_fit(net, tmp_path, capsys):
     net["fc1"]["biases"] = np.zeros((1, 4), np.float32)
     path = write_old(tmp_path / "3.2", old_checkpoint(net))

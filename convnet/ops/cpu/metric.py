@@ -82,7 +82,8 @@ def choose_classes(labels: Array, threshold: int, key: Array, chosen: Array) -> 
         for j in range(min(4, chosen.size - block * 4)):
             chosen[block * 4 + j] = ONE if drawn[j] >> LOW < threshold else ZERO
     for n in range(labels.size):
-        chosen[int(labels[n])] = ONE
+        if labels[n] >= ZERO:
+            chosen[int(labels[n])] = ONE
 
 
 @serial
@@ -119,6 +120,9 @@ def margin_cost(
     others = chosen.sum() - 1
     for n in prange(cases):
         label = int(labels[n])
+        if label < 0:
+            by_image[:, n] = 0
+            continue
         given = cosines[label, n]
         psi, _ = _psi(given, m1, m2, m3)
         log_norm = _log_norm(cosines, chosen, label, scale * psi, scale, n)
@@ -155,6 +159,10 @@ def margin_bprop(
     others = chosen.sum() - 1
     for n in prange(cases):
         label = int(labels[n])
+        if label < 0:
+            if not add:
+                cosines_grad[:, n] = 0
+            continue
         psi, slope = _psi(cosines[label, n], m1, m2, m3)
         log_norm = _log_norm(cosines, chosen, label, scale * psi, scale, n)
         share = smoothing / max(others, 1)

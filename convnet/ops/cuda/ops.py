@@ -83,6 +83,12 @@ class CudaOps(
             float(decay),
         )
 
+    def clip_norm(self, gradients: InOut, squares: In, limit: float) -> None:
+        size, square = gradients.size, self._scratch(1)
+        self._sum_rows(checked("squares", squares, squares.size), 1, square)
+        gradients = checked("gradients", gradients, size)
+        self._numbers("sgd", "clip_norm", size, gradients, square, float(limit))
+
     def bound_columns(
         self, weights: InOut, modules: int, low: float, high: float, centred: bool
     ) -> None:
