@@ -47,16 +47,6 @@ __device__ inline void start_copy(float* target, const float* source) {
 __device__ inline void finish_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 #endif
 
-// Copies SPAN numbers to shared memory, or zeros if there is no source.
-template <int SPAN>
-__device__ inline void copy_or_clear(float* target, const float* source) {
-    if (source) {
-        start_copy<SPAN>(target, source);
-    } else {
-        for (int i = 0; i < SPAN; ++i) target[i] = 0;
-    }
-}
-
 // Reads or writes 1 or 4 numbers.
 template <int SPAN>
 __device__ inline void read(const float* source, float* numbers) {
@@ -75,6 +65,17 @@ __device__ inline void write(float* target, const float* numbers) {
             make_float4(numbers[0], numbers[1], numbers[2], numbers[3]);
     } else {
         *target = *numbers;
+    }
+}
+
+// Copies SPAN numbers to shared memory, or zeros if there is no source.
+template <int SPAN>
+__device__ inline void copy_or_clear(float* target, const float* source) {
+    if (source) {
+        start_copy<SPAN>(target, source);
+    } else {
+        const float zeros[SPAN] = {};
+        write<SPAN>(target, zeros);  // at once, else the threads of a warp meet in the same banks
     }
 }
 
@@ -141,7 +142,9 @@ struct Columns {
         const int k = threadIdx.x % LINE * SPAN;
 #pragma unroll
         for (int i = 0; i < SIDE; i += LINES) {
-            const int p = threadIdx.x / LINE + i;
+            // Copied one by one, the two rows of a warp are 4 apart: 16 banks.
+            const int row = threadIdx.x / LINE + i;
+            const int p = SPAN == QUAD ? row : row / 8 * 8 + row % 2 * 4 + row % 8 / 2;
             copy_or_clear<SPAN>(&numbers[p][k], source(k, p));
         }
     }

@@ -58,7 +58,7 @@ def test_what_the_compiler_says():
 
 
 def test_instances():
-    names = ["bugs", "good TILE=8", "good TILE=16", "too_large"]
+    names = ["accesses", "bugs", "good TILE=8", "good TILE=16", "too_large"]
     assert list(map(str, inspection.instances())) == names
     with pytest.raises(DeviceError, match=r"absent.cu: no such file of kernels"):
         inspection.instances(table={"absent": {"": {}}})

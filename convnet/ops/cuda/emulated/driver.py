@@ -11,6 +11,7 @@ from convnet.errors import DeviceError
 from convnet.ops.cuda.driver import OPT_IN_SHARED, definitions, source_file
 from convnet.ops.cuda.emulated.arrays import DeviceArray, new_array
 from convnet.ops.cuda.emulated.build import Mode, build
+from convnet.ops.cuda.emulated.counts import Count
 from convnet.ops.cuda.emulated.launch import EmulatedKernel, Schedule
 from convnet.resources import find_folder
 
@@ -23,6 +24,7 @@ class EmulatedDriver:
     """
 
     name = "emulated"
+    counts: list[Count]  # of mode "count": what launches counted, since it was last emptied
 
     def __init__(
         self,
@@ -33,7 +35,7 @@ class EmulatedDriver:
     ) -> None:
         """
         Args:
-            mode: "fast", "check" or "sanitize" [CONVNET_EMULATED, or "fast"].
+            mode: "fast", "check", "sanitize" or "count" [CONVNET_EMULATED, or "fast"].
             schedule: order of blocks and threads: "forward", "reverse", or the seed of a random
                 one [CONVNET_EMULATED_SCHEDULE, or "forward"].
             arch: the compute capability times 10 whose limits hold.
@@ -51,6 +53,7 @@ class EmulatedDriver:
                 f"arch must be one of {', '.join(map(str, OPT_IN_SHARED))}; found {arch}"
             )
         self.mode = Mode(mode)
+        self.counts = []
         self.arch = arch
         self._schedule = Schedule.parse(schedule)
         self._sources = sources or find_folder("kernels")
@@ -79,7 +82,8 @@ class EmulatedDriver:
             library, names = self._libraries[library_key]
             if name not in names:
                 raise DeviceError(f"{source}: kernel '{name}' is not among {', '.join(names)}")
-            self._kernels[key] = EmulatedKernel(library, name, self._schedule, self.arch)
+            counts = self.counts if self.mode is Mode.COUNT else None
+            self._kernels[key] = EmulatedKernel(library, name, self._schedule, self.arch, counts)
         return self._kernels[key]
 
     def synchronize(self) -> None:

@@ -59,8 +59,9 @@ void atomic(void *address, int size, void *code);
 // The kernel asks for the value of a lane that its mask leaves out.
 void absent_lane();
 
-// A copy that goes on while the thread does: keeps `value`, until finish_copies writes it to `to`.
-void hold_copy(void *to, const void *value, int size);
+// A copy that goes on while the thread does: keeps `value`, which stands at `from`, until
+// finish_copies writes it to `to`.
+void hold_copy(void *to, const void *from, const void *value, int size);
 // Waits for the copies that this thread started.
 void finish_copies();
 
