@@ -45,11 +45,12 @@ MAY_IMPORT = {
     "transform": "config errors graph layer_types",
     "report": "errors geometry graph layer_types options data_providers",
     "profile": "layer_types net ops plan",
+    "roofline": "geometry ops plan profile",
     "train": "api checkpoint config errors graph layer_types net options plan report resources "
     "transform data_providers",
     "show": "api checkpoint errors layer_types net options report train",
-    "cli": "api convert errors graph layer_types net ops options profile report show train "
-    "data_providers",
+    "cli": "api convert errors graph layer_types net ops options profile recording report "
+    "roofline show train data_providers",
     "__main__": "cli",
 }
 

@@ -37,7 +37,8 @@ class CupyDriver(GpuDriver):
         """
         self._cupy = _import_cupy()
         self._device = _open_device(self._cupy, device)
-        super().__init__(int(self._device.compute_capability), sources)
+        multiprocessors = self._device.attributes["MultiProcessorCount"]
+        super().__init__(int(self._device.compute_capability), multiprocessors, sources)
 
     def empty(self, size: int) -> Any:
         try:

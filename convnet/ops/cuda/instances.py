@@ -14,6 +14,8 @@ from convnet.ops.cuda.windows_ops import pool_constants
 
 Constants = Mapping[str, int | float]
 
+MULTIPROCESSORS = 108  # of an A100, for the choice of tiles
+
 # Layers of the shipped nets: every kind of tile, stride, groups, local filters, one pixel; full
 # minibatches, and a last one whose images are no multiple of four.
 _LAYERS = {
@@ -26,6 +28,9 @@ _LAYERS = {
 }
 
 INSTANCES: dict[str, Mapping[str, Constants]] = {
-    "convolution": {name: Plan(g, local).constants(N) for name, (g, local, N) in _LAYERS.items()},
+    "convolution": {
+        name: Plan(g, local, N, MULTIPROCESSORS).constants
+        for name, (g, local, N) in _LAYERS.items()
+    },
     "pooling": {"3x3": pool_constants(Pool(64, 24, 24, 3, 2))},
 }

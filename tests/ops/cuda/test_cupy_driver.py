@@ -33,7 +33,8 @@ def install(monkeypatch, **arguments) -> FakeCupy:
 
 def test_opens_the_device_that_is_asked_for(cupy, sources):
     driver = CupyDriver(1, sources)
-    assert (driver.name, driver.arch, cupy.used) == ("cupy", 90, 1)
+    assert (driver.name, driver.arch, driver.multiprocessors) == ("cupy", 90, 132)
+    assert cupy.used == 1
 
 
 def test_copies_convert_to_float32(cupy, sources):

@@ -99,3 +99,17 @@ def add_up(counts: Iterable[Count]) -> list[Count]:
             else count
         )
     return list(sums.values())
+
+
+def table(counts: Iterable[Count]) -> list[tuple[str, ...]]:
+    """A row per kernel, memory, kind and width, below a header."""
+    header = ("kernel", "memory", "kind", "bytes", "requests", "sectors", "of ideal", "conflicts")
+    rows: list[tuple[str, ...]] = [header]
+    for c in add_up(replace(count, line="") for count in counts):
+        ratio = f"{c.sectors / c.ideal:.2f}" if c.ideal else "-"
+        conflicts = str(c.conflicts) if c.memory == SHARED and c.bytes <= 4 else "-"
+        sectors = str(c.sectors) if c.ideal else "-"
+        rows.append(
+            (c.kernel, c.memory, c.kind, str(c.bytes), str(c.requests), sectors, ratio, conflicts)
+        )
+    return rows

@@ -24,6 +24,7 @@ class EmulatedDriver:
     """
 
     name = "emulated"
+    multiprocessors = 108  # those of an A100, so that sums are divided as there
     counts: list[Count]  # of mode "count": what launches counted, since it was last emptied
 
     def __init__(

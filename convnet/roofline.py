@@ -1,0 +1,155 @@
+"""How long each call of a program takes on a GPU at least, by arithmetic.
+
+A call needs its operations and its bytes; it can be no faster than the GPU's peak of either
+(Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore
+architectures", 2009). Counts are those of convnet.profile. Beside them stands what the kernels do
+beyond what the formulas ask for: tiles that stick out, and numbers that tiles read again.
+
+This is arithmetic on paper. No GPU has been asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from convnet.geometry import Window
+from convnet.ops.cuda.tiles import DIRECTIONS, Cut, Product, choose, products
+from convnet.plan import Call
+from convnet.profile import count_bytes, count_flops
+
+FP32, TF32, BF16 = PRECISIONS = ("fp32", "tf32", "bf16")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Published peaks of a GPU.
+
+    Attributes:
+        multiprocessors: how many it has.
+        flops: multiplications and additions per second, by the precision of products; those of
+            tf32 and bf16 are of the tensor cores, with dense matrices.
+        bytes: per second, of its memory.
+    """
+
+    name: str
+    multiprocessors: int
+    flops: dict[str, float]
+    bytes: float
+
+
+# NVIDIA A100 Tensor Core GPU Datasheet (SXM, 40 GB): 19.5, 156 and 312 TFLOPS, 1555 GB/s.
+# NVIDIA H100 Tensor Core GPU Datasheet (SXM5): 67 TFLOPS, 989 and 1979 TFLOPS with sparse matrices,
+# of which dense ones reach half, 3.35 TB/s. Multiprocessors: the whitepapers of both architectures.
+GPUS = {
+    "a100": Gpu("A100", 108, {FP32: 19.5e12, TF32: 156e12, BF16: 312e12}, 1.555e12),
+    "h100": Gpu("H100", 132, {FP32: 67e12, TF32: 494.5e12, BF16: 989.5e12}, 3.35e12),
+}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The least time of a call.
+
+    Attributes:
+        flops, bytes: that it needs, see convnet.profile.Timing.
+        flops_seconds, bytes_seconds: that these take at the GPU's peaks.
+    """
+
+    call: Call
+    flops: int
+    bytes: int
+    flops_seconds: float
+    bytes_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return max(self.flops_seconds, self.bytes_seconds)
+
+    @property
+    def bound(self) -> str:
+        """Which of the two takes that long: "flops" or "bytes"."""
+        return "flops" if self.flops_seconds > self.bytes_seconds else "bytes"
+
+
+def floor(call: Call, batch_size: int, gpu: Gpu, precision: str = FP32) -> Floor:
+    """The least time of a call of a program for minibatches of `batch_size` images.
+
+    Args:
+        precision: of the products, one of PRECISIONS. All arrays are float32 in any case.
+    """
+    flops, size = count_flops(call, batch_size), count_bytes(call, batch_size)
+    return Floor(call, flops, size, flops / gpu.flops[precision], size / gpu.bytes)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How the kernels compute the product of a call, and what they do beyond its formula.
+
+    Attributes:
+        useful: multiplications of the formula / those of all tiles. More than 1 where the kernels
+            skip some that the formula counts, outside of the image.
+        copied: bytes that tiles copy into shared memory, at most; what several tiles copy counts
+            for each, whether it comes from memory or a cache.
+    """
+
+    cut: Cut
+    useful: float
+    copied: int
+
+
+def tiling(call: Call, batch_size: int, multiprocessors: int) -> Tiling | None:
+    """Of a call that is a matrix product; else None."""
+    product = product_of(call, batch_size)
+    if product is None:
+        return None
+    cut = choose(product, multiprocessors)
+    multiplications = count_flops(call, batch_size) / 2
+    return Tiling(
+        cut, multiplications / product.multiplications(cut.tile), product.bytes_copied(cut.tile)
+    )
+
+
+def product_of(call: Call, batch_size: int) -> Product | None:
+    """The matrix product that a call of a convolution or fc layer is."""
+    kind, _, rest = call.op.partition("_")
+    direction = next((d for d in DIRECTIONS if d == rest), None)
+    if direction is None or kind not in ("conv", "local", "fc"):
+        return None
+    if kind == "fc":
+        inputs, outputs = call.args["weights_grad" if rest == "wgrad" else "weights"].shape
+        g = Window(inputs, 1, 1, outputs, 1)
+    else:
+        g = call.args["g"]
+    return products(g, kind == "local", call.part.cases(batch_size))[direction]
+
+
+def table(
+    calls: Iterable[Call], batch_size: int, gpu: Gpu, precision: str = FP32
+) -> list[tuple[str, ...]]:
+    """A row per call and one for the whole step, below a header."""
+    header = ("", "layer", "operation", "bound", "us", "GFLOP", "MB", "tile", "useful", "copied MB")
+    rows: list[tuple[str, ...]] = [header]
+    floors = [floor(call, batch_size, gpu, precision) for call in calls]
+    for i, f in enumerate(floors):
+        tiles = _tile_cells(tiling(f.call, batch_size, gpu.multiprocessors))
+        rows.append((str(i), f.call.layer, f.call.op, f.bound, *_figures([f]), *tiles))
+    rows.append(("", "whole step", "", "", *_figures(floors), "", "", ""))
+    return rows
+
+
+def _figures(floors: Sequence[Floor]) -> tuple[str, ...]:
+    flops = sum(f.flops for f in floors)
+    return (
+        f"{1e6 * sum(f.seconds for f in floors):.1f}",
+        f"{flops / 1e9:.1f}" if flops else "-",
+        f"{sum(f.bytes for f in floors) / 1e6:.1f}",
+    )
+
+
+def _tile_cells(tiles: Tiling | None) -> tuple[str, ...]:
+    if tiles is None:
+        return "-", "-", "-"
+    (rows, columns), parts = tiles.cut
+    shape = f"{rows}x{columns}" + (f" /{parts}" if parts > 1 else "")
+    return shape, f"{tiles.useful:.0%}", f"{tiles.copied / 1e6:.0f}"
