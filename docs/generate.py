@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from convnet import options, report
@@ -17,12 +18,15 @@ from convnet.api import read_graph
 from convnet.config import schedules
 from convnet.config.keys import Ignored, Key, Refused
 from convnet.config.layers import DROPOUT_KEY
+from convnet.geometry import Window
 from convnet.layer_types.base import GPU_KEY, TRAIN, Layer
 from convnet.layer_types.cost import CostLayer
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.layer_types.weights import NEURON_KEY, WeightLayer
 from convnet.neurons import NEURON_TYPES
+from convnet.plan import Call, new_buffer
 from convnet.recording import record
+from convnet.roofline import GPUS, PRECISIONS, floor, tiling
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -214,6 +218,102 @@ def mnist_graph() -> dict[str, Layer]:
     return read_graph(definition, parameters, [(1, 28, 28), (1, 1, 1)])
 
 
+# --- rooflines ------------------------------------------------------------------------------
+
+ROOFLINE_NETS = {"AlexNet": ("imagenet-1gpu", 128), "VGG-11": ("imagenet-vgg11", 64)}
+# Convolutions of ResNet-50 (He et al., "Deep residual learning for image recognition", 2016).
+RESNET = {
+    "7x7, stride 2": Window(3, 224, 224, 64, 7, padding=3, stride=2, modules=112),
+    "1x1, 256 to 64, 56x56": Window(256, 56, 56, 64, 1),
+    "3x3, 64, 56x56": Window(64, 56, 56, 64, 3, padding=1),
+    "1x1, 64 to 256, 56x56": Window(64, 56, 56, 256, 1),
+    "3x3, 128, stride 2": Window(128, 56, 56, 128, 3, padding=1, stride=2, modules=28),
+    "3x3, 256, 14x14": Window(256, 14, 14, 256, 3, padding=1),
+    "1x1, 1024 to 256, 14x14": Window(1024, 14, 14, 256, 1),
+    "3x3, 512, 7x7": Window(512, 7, 7, 512, 3, padding=1),
+    "1x1, 512 to 2048, 7x7": Window(512, 7, 7, 2048, 1),
+}
+
+
+def net_calls(net: str) -> list[Call]:
+    """Of a training step of one of ROOFLINE_NETS."""
+    name, mini = ROOFLINE_NETS[net]
+    files = (ROOT / "layers" / f"{kind}-{name}.cfg" for kind in ("layers", "layer-params"))
+    return record(read_graph(*files, [(3, 224, 224), (1, 1, 1)]), TRAIN, mini).program.calls
+
+
+def window_calls(name: str, g: Window) -> list[Call]:
+    """A convolution and its gradients; nobody needs that of colours."""
+    images = new_buffer("images", g.images_shape)
+    acts = new_buffer("acts", g.acts_shape)
+    filters = new_buffer("filters", g.conv_filters_shape, per_case=False)
+    given = {
+        "fprop": {"images": images, "filters": filters, "acts": acts},
+        "wgrad": {"images": images, "acts_grad": acts, "filters_grad": filters},
+        "dgrad": {"filters": filters, "acts_grad": acts, "images_grad": images},
+    }
+    if g.channels == 3:
+        del given["dgrad"]
+    return [Call(f"conv_{d}", {"g": g, **args}, layer=name) for d, args in given.items()]
+
+
+def product_table(calls: Iterable[Call], mini: int) -> str:
+    """The floors of convolutions and fc layers, and the tiles that they take on an A100."""
+    gpus = [GPUS["a100"], GPUS["h100"]]
+    header = ["layer", "", "GFLOP", "MB", *(f"{gpu.name}, us" for gpu in gpus), "tile", "useful"]
+    rows = []
+    for call in calls:
+        tiles = tiling(call, mini, gpus[0].multiprocessors)
+        if tiles is None:
+            continue
+        floors = [floor(call, mini, gpu) for gpu in gpus]
+        (side, across), parts = tiles.cut
+        rows.append(
+            (
+                call.layer,
+                call.op.partition("_")[2],
+                f"{floors[0].flops / 1e9:.1f}",
+                f"{floors[0].bytes / 1e6:.0f}",
+                *(f"{1e6 * f.seconds:.0f}" + " B" * (f.bound == "bytes") for f in floors),
+                f"{side}x{across}" + (f", {parts} parts" if parts > 1 else ""),
+                f"{tiles.useful:.0%}",
+                f"{tiles.copied / 1e6:.0f}",
+            )
+        )
+    return table([*header, "copied, MB"], rows)
+
+
+def net_products(net: str) -> str:
+    return product_table(net_calls(net), ROOFLINE_NETS[net][1])
+
+
+def resnet_products() -> str:
+    calls = [call for name, g in RESNET.items() for call in window_calls(name, g)]
+    return product_table(calls, 64)
+
+
+def step_floors() -> str:
+    """Whole training steps."""
+    rows = []
+    for net, (_, mini) in ROOFLINE_NETS.items():
+        calls = net_calls(net)
+        for gpu in GPUS.values():
+            for precision in PRECISIONS:
+                floors = [floor(call, mini, gpu, precision) for call in calls]
+                seconds = sum(f.seconds for f in floors)
+                moving = sum(f.seconds for f in floors if f.bound == "bytes")
+                rows.append(
+                    (
+                        f"{net}, {mini} images",
+                        f"{gpu.name}, {precision}",
+                        f"{1e3 * seconds:.2f}",
+                        f"{moving / seconds:.0%}",
+                        f"{mini / seconds:.0f}",
+                    )
+                )
+    return table(("step", "at the peak of", "ms", "bound by bytes", "images/s"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "layer-types": layer_types,
     "common-keys": common_keys,
@@ -223,6 +323,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "options": option_table,
     "mnist-table": mnist_table,
     "mnist-plan": mnist_plan,
+    "roofline-steps": step_floors,
+    "roofline-alexnet": partial(net_products, "AlexNet"),
+    "roofline-vgg11": partial(net_products, "VGG-11"),
+    "roofline-resnet": resnet_products,
 }
 
 
