@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from convnet.geometry import Window
-from convnet.ops.cuda.tiles import DIRECTIONS, Cut, Product, choose, products
+from convnet.ops.cuda.tiles import DIRECTIONS, Cut, choose, products
+from convnet.ops.cuda.winograd_ops import PointPlan, is_faster
 from convnet.plan import Call
 from convnet.profile import count_bytes, count_flops
 
@@ -84,34 +85,29 @@ def floor(call: Call, batch_size: int, gpu: Gpu, precision: str = FP32) -> Floor
 
 @dataclass(frozen=True)
 class Tiling:
-    """How the kernels compute the product of a call, and what they do beyond its formula.
+    """How the kernels compute the products of a call, and what they do beyond its formula.
 
     Attributes:
-        useful: multiplications of the formula / those of all tiles. More than 1 where the kernels
-            skip some that the formula counts, outside of the image.
+        winograd: whether by Winograd's method, else by the plain formula.
+        useful: multiplications of the plain formula / those of all tiles. More than 1 where the
+            kernels need fewer: by Winograd's method, or since they skip some outside of the image.
         copied: bytes that tiles copy into shared memory, at most; what several tiles copy counts
             for each, whether it comes from memory or a cache.
     """
 
+    winograd: bool
     cut: Cut
     useful: float
     copied: int
 
+    def __str__(self) -> str:
+        (rows, columns), parts = self.cut
+        letter = "W " if self.winograd else ""
+        return f"{letter}{rows}x{columns}" + (f" /{parts}" if parts > 1 else "")
+
 
 def tiling(call: Call, batch_size: int, multiprocessors: int) -> Tiling | None:
-    """Of a call that is a matrix product; else None."""
-    product = product_of(call, batch_size)
-    if product is None:
-        return None
-    cut = choose(product, multiprocessors)
-    multiplications = count_flops(call, batch_size) / 2
-    return Tiling(
-        cut, multiplications / product.multiplications(cut.tile), product.bytes_copied(cut.tile)
-    )
-
-
-def product_of(call: Call, batch_size: int) -> Product | None:
-    """The matrix product that a call of a convolution or fc layer is."""
+    """Of a convolution, an fc layer, or a gradient of theirs; else None."""
     kind, _, rest = call.op.partition("_")
     direction = next((d for d in DIRECTIONS if d == rest), None)
     if direction is None or kind not in ("conv", "local", "fc"):
@@ -121,7 +117,16 @@ def product_of(call: Call, batch_size: int) -> Product | None:
         g = Window(inputs, 1, 1, outputs, 1)
     else:
         g = call.args["g"]
-    return products(g, kind == "local", call.part.cases(batch_size))[direction]
+    N = call.part.cases(batch_size)
+    points = PointPlan(g, direction, N, multiprocessors)
+    winograd, times = kind == "conv" and is_faster(points), 1
+    product = points.product if winograd else products(g, kind == "local", N)[direction]
+    if winograd and direction != "wgrad":  # once for each time that the workspace is filled
+        times = -(-points.columns // points.line)
+    cut = choose(product, multiprocessors)
+    multiplications = times * product.multiplications(cut.tile)
+    useful = count_flops(call, batch_size) / 2 / multiplications
+    return Tiling(winograd, cut, useful, times * product.bytes_copied(cut.tile))
 
 
 def table(
@@ -150,6 +155,4 @@ def _figures(floors: Sequence[Floor]) -> tuple[str, ...]:
 def _tile_cells(tiles: Tiling | None) -> tuple[str, ...]:
     if tiles is None:
         return "-", "-", "-"
-    (rows, columns), parts = tiles.cut
-    shape = f"{rows}x{columns}" + (f" /{parts}" if parts > 1 else "")
-    return shape, f"{tiles.useful:.0%}", f"{tiles.copied / 1e6:.0f}"
+    return str(tiles), f"{tiles.useful:.0%}", f"{tiles.copied / 1e6:.0f}"

@@ -267,7 +267,6 @@ def product_table(calls: Iterable[Call], mini: int) -> str:
         if tiles is None:
             continue
         floors = [floor(call, mini, gpu) for gpu in gpus]
-        (side, across), parts = tiles.cut
         rows.append(
             (
                 call.layer,
@@ -275,7 +274,7 @@ def product_table(calls: Iterable[Call], mini: int) -> str:
                 f"{floors[0].flops / 1e9:.1f}",
                 f"{floors[0].bytes / 1e6:.0f}",
                 *(f"{1e6 * f.seconds:.0f}" + " B" * (f.bound == "bytes") for f in floors),
-                f"{side}x{across}" + (f", {parts} parts" if parts > 1 else ""),
+                str(tiles),
                 f"{tiles.useful:.0%}",
                 f"{tiles.copied / 1e6:.0f}",
             )

@@ -19,6 +19,13 @@ __device__ inline void store(float* target, float value, int add) {
     *target = add ? value + *target : value;
 }
 
+__device__ inline bool inside(int i, int size) { return 0 <= i && i < size; }
+
+// A NaN passes.
+__device__ inline float clamped(float x, float low, float high) {
+    return x < low ? low : x > high ? high : x;
+}
+
 // A loop over the images of this thread, where a block has a row.
 #define EACH_IMAGE(n, N) int n = threadIdx.x; n < N; n += blockDim.x
 

@@ -29,8 +29,6 @@ constexpr int PIXELS = HEIGHT * WIDTH, OUT_PIXELS = OUT_HEIGHT * OUT_WIDTH;
 constexpr int IMAGES_SPAN = IMAGE_QUADS ? QUAD : 1;
 constexpr int FILTERS_SPAN = GROUP_FILTERS % QUAD == 0 ? QUAD : 1;
 
-__device__ inline bool inside(int i, int size) { return 0 <= i && i < size; }
-
 // What this block computes: its first row and column, its group, and its part.
 template <int ROWS_, int COLUMNS_>
 struct Block {
@@ -100,10 +98,7 @@ struct Fprop {
         if (bias_kind == 2)
             bias = biases[filter * OUT_PIXELS + pixel + (block.column + column) / N];
         if (add) add_held<SPAN>(place, sums);
-        for (int i = 0; i < SPAN; ++i) {
-            const float x = sums[i] + bias;
-            sums[i] = x < low ? low : x > high ? high : x;
-        }
+        for (int i = 0; i < SPAN; ++i) sums[i] = clamped(sums[i] + bias, low, high);
         write<SPAN>(place, sums);
     }
 };

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from convnet import cli, roofline
+from convnet import cli
 from convnet.geometry import Window
-from convnet.ops.cuda.tiles import Tile, products
+from convnet.ops.cuda.tiles import Cut, Tile, choose, products
 from convnet.plan import Call, Part, new_buffer
-from convnet.roofline import BF16, FP32, GPUS, TF32, floor, product_of, tiling
+from convnet.roofline import BF16, FP32, GPUS, TF32, Tiling, floor, tiling
 from tests.train.helpers import SHAPE, Workplace
 
 A100 = GPUS["a100"]
@@ -44,13 +44,30 @@ def test_products_of_calls():
     g = Window(8, 6, 6, 16, 3)
     for kind in ("conv", "local"):
         for direction in ("fprop", "dgrad", "wgrad"):
-            expected = products(g, kind == "local", 20)[direction]
-            assert product_of(Call(f"{kind}_{direction}", {"g": g}), 20) == expected
+            images, acts = new_buffer("x", g.images_shape), new_buffer("y", g.acts_shape)
+            call = Call(f"{kind}_{direction}", {"g": g, "images": images, "acts": acts})
+            product = products(g, kind == "local", 20)[direction]
+            tiles = tiling(call, 20, 108)
+            assert tiles is not None
+            assert tiles.cut == choose(product, 108)
+            assert tiles.copied == product.bytes_copied(tiles.cut.tile)
     fc = products(Window(4096, 1, 1, 1000, 1), False, 20)
-    assert product_of(fc_call(), 20) == fc["fprop"]
-    assert product_of(fc_call("fc_wgrad"), 20) == fc["wgrad"]
-    assert product_of(Call("pool_max_fprop", {}), 20) is None
-    assert product_of(Call("dropconnect_fprop", {}), 20) is None
+    for direction in ("fprop", "wgrad"):
+        tiles = tiling(fc_call(f"fc_{direction}"), 20, 108)
+        assert tiles is not None
+        assert tiles.cut == choose(fc[direction], 108)
+    for op in ("pool_max_fprop", "dropconnect_fprop"):
+        assert tiling(Call(op, {}), 20, 108) is None
+
+
+@pytest.mark.parametrize("direction", ["fprop", "dgrad", "wgrad"])
+def test_winograds_method_needs_fewer_multiplications(direction):
+    """36 for 4 x 4 outputs, where the formula has 144; and 28 x 28 pixels are 7 x 7 such tiles."""
+    call = Call(f"conv_{direction}", {"g": Window(128, 28, 28, 128, 3, padding=1)})
+    tiles = tiling(call, 128, A100.multiprocessors)
+    assert tiles is not None
+    assert tiles.winograd
+    assert tiles.useful == pytest.approx(4, rel=0.01)
 
 
 def test_waste_of_tiles():
@@ -91,12 +108,9 @@ def test_a_row_for_each_call(arguments, capsys):
     assert "sgd" not in capsys.readouterr().out
 
 
-def test_parts_of_a_sum_stand_beside_the_tile():
-    call = Call("conv_wgrad", {"g": Window(64, 28, 28, 64, 3, padding=1)})
-    tiles = tiling(call, 128, A100.multiprocessors)
-    assert tiles is not None
-    (rows, columns), parts = tiles.cut
-    assert roofline._tile_cells(tiles)[0] == f"{rows}x{columns} /{parts}"
+def test_a_tile_and_the_parts_of_its_sums():
+    assert str(Tiling(True, Cut(Tile(64, 128), 3), 1.0, 0)) == "W 64x128 /3"
+    assert str(Tiling(False, Cut(Tile(64, 32)), 1.0, 0)) == "64x32"
 
 
 def test_counts_of_a_step(arguments, capsys):

@@ -1,20 +1,4 @@
-"""Convolutions of stride 1 with fewer multiplications, by Winograd's method.
-
-S. Winograd, "Arithmetic complexity of computations" (1980); for convolutional nets: Lavin and
-Gray, "Fast algorithms for convolutional neural networks" (2016). A tile of S x S source pixels
-gives M x M target pixels, M = S + 1 - K:
-
-    Y = A^T [(G g G^T) * (B^T d B)] A          * element by element, summed over channels
-
-At each of the S * S points the sum over channels is a product of two matrices, and all of them
-together need (K M / S)^2 times fewer multiplications than the plain formula: 4 for K = 3, 2.8 for
-K = 5. The image gradient is another such convolution, with the filters turned round. The weight
-gradient is the adjoint of the above in g:
-
-    dg = G^T [(A dY A^T) * (B^T d B)] G        summed over tiles and images
-
-Rounding errors are some ten times those of plain sums: below 1e-4 of the largest result.
-"""
+"""Convolutions of stride 1 with fewer multiplications: convnet.ops.winograd says how and why."""
 
 from __future__ import annotations
 
@@ -36,26 +20,7 @@ from convnet.ops.cpu.vectors import (
     wgrad_tile,
 )
 from convnet.ops.roles import Array
-
-SIDE = 6  # of a tile of the source
-POINTS = SIDE * SIDE
-SIZES = (3, 5)  # of the filters that this is for
-# Where the polynomials that stand for the pixels are multiplied; the last point is infinity.
-_NODES = (0, 1, -1, 2, -2)
-
-
-def matrices(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A, G and B^T for filters of `size`: (SIDE, M), (SIDE, size), (SIDE, SIDE), float64.
-
-    Rows of G are scaled so that those of B^T are whole numbers.
-    """
-    powers = np.vander(_NODES, SIDE, increasing=True).astype(float)
-    powers = np.vstack([powers, np.eye(SIDE)[-1]])
-    outputs = SIDE + 1 - size
-    A, G = (np.vstack([powers[:-1, :n], np.eye(n)[-1]]) for n in (outputs, size))
-    scale = [np.prod([a - b for b in _NODES if a != b]) for a in _NODES] + [1]
-    return A, G / np.array(scale)[:, None], np.round(np.linalg.inv(powers).T * np.c_[scale])
-
+from convnet.ops.winograd import POINTS, SIDE, SIZES, matrices
 
 _A3, _G3, _B = matrices(3)
 _A5, _G5, _ = matrices(5)

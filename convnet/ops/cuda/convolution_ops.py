@@ -62,7 +62,7 @@ class Plan(NamedTuple):
         }
 
 
-def _clamps(neuron: Neuron) -> tuple[float, float] | None:
+def clamps(neuron: Neuron) -> tuple[float, float] | None:
     """The interval that a neuron clamps to, if that is all it does.
 
     Convolutions do so as they store their sums. Other neurons take a second pass.
@@ -154,14 +154,14 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
     ) -> None:
         N = images.shape[-1]
         plan = self._plan(g, local, N)
-        bounds = _clamps(neuron)
+        bounds = clamps(neuron)
         self._product(
             "fprop",
             plan,
             checked("images", images, *g.images_shape, N),
             checked("filters", filters, *plan.filters_shape),
             filters if biases is None else biases,  # kernels take no None
-            _bias_kind(g, biases),
+            bias_kind(g, biases),
             *(bounds or (-inf, inf)),
             checked("acts", acts, *g.acts_shape, N),
             add,
@@ -235,7 +235,7 @@ def _one_pixel(weights: Array) -> Window:
     return Window(K, 1, 1, F, 1)
 
 
-def _bias_kind(g: Window, biases: Array | None) -> int:
+def bias_kind(g: Window, biases: Array | None) -> int:
     """0 without biases, 1 if there is one per filter, 2 if there is one per output."""
     if biases is None:
         return 0

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import compiler_options, source_file
+from convnet.ops.cuda.driver import Constant, compiler_options, source_file
 from convnet.ops.cuda.gpu import GpuDriver, GpuKernel, check_number, out_of_memory
 
 INSTALL = "pip install 'cudaconvnet[cuda12]' or 'cudaconvnet[cuda13]', whichever nvidia-smi names"
@@ -60,7 +60,7 @@ class CupyDriver(GpuDriver):
     def _write(self, source: np.ndarray, target: Any) -> None:
         target.reshape(-1).set(source)
 
-    def _compile(self, file: str, constants: Mapping[str, int | float]) -> Any:
+    def _compile(self, file: str, constants: Mapping[str, Constant]) -> Any:
         source = source_file(self._sources, file)
         options = tuple(compiler_options(self._sources, constants))
         # CuPy keeps what it compiled by the text of the source, without the headers.

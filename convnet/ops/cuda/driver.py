@@ -16,6 +16,8 @@ import numpy as np
 from convnet.errors import DeviceError
 from convnet.ops.roles import Array
 
+# What a constant of a kernel's file can be.
+Constant = int | float | tuple[float, ...]
 # A kernel's arguments besides arrays. Python numbers are none: they have no width.
 SCALARS = (np.float32, np.float64, np.int32, np.uint32, np.int64, np.uint64)
 
@@ -76,7 +78,7 @@ class Driver(Protocol):
     def download(self, source: Array) -> np.ndarray:
         """A host copy."""
 
-    def kernel(self, file: str, name: str, **constants: int | float) -> Kernel:
+    def kernel(self, file: str, name: str, **constants: Constant) -> Kernel:
         """The function `name` of kernels/`file`.cu, compiled with -DNAME=value per constant.
 
         It is compiled on first use and then kept.
@@ -89,11 +91,12 @@ class Driver(Protocol):
         """Waits until everything started before is done."""
 
 
-def definitions(constants: Mapping[str, int | float]) -> list[str]:
-    """Compiler options that define constants: whole numbers as int, others as float.
+def definitions(constants: Mapping[str, Constant]) -> list[str]:
+    """Compiler options that define constants: whole numbers as int, others as float, and tuples
+    as what initialises an array of floats, of any dimensions.
 
-    >>> definitions({"TILE": 16, "SCALE": 0.5, "LOW": -1})
-    ['-DLOW=(-1)', '-DSCALE=(0.5f)', '-DTILE=(16)']
+    >>> definitions({"TILE": 16, "SCALE": 0.5, "LOW": -1, "NODES": (1.0, -2.0)})
+    ['-DLOW=(-1)', '-DNODES={1.0f,-2.0f}', '-DSCALE=(0.5f)', '-DTILE=(16)']
 
     Raises:
         DeviceError: a constant that is not a finite number.
@@ -101,16 +104,21 @@ def definitions(constants: Mapping[str, int | float]) -> list[str]:
     options = []
     for name, value in sorted(constants.items()):
         if isinstance(value, (bool, int, np.integer)):
-            literal = str(int(value))
-        elif isinstance(value, (float, np.floating)) and isfinite(value):
-            literal = f"{float(value)!r}f"
+            options.append(f"-D{name}=({int(value)})")
+        elif isinstance(value, tuple):
+            options.append(f"-D{name}={{{','.join(_literal(name, x) for x in value)}}}")
         else:
-            raise DeviceError(f"constant {name} must be a finite number; found {value!r}")
-        options.append(f"-D{name}=({literal})")
+            options.append(f"-D{name}=({_literal(name, value)})")
     return options
 
 
-def compiler_options(folder: Path, constants: Mapping[str, int | float]) -> list[str]:
+def _literal(name: str, value: float) -> str:
+    if not (isinstance(value, (float, np.floating)) and isfinite(value)):
+        raise DeviceError(f"constant {name} must be a finite number; found {value!r}")
+    return f"{float(value)!r}f"
+
+
+def compiler_options(folder: Path, constants: Mapping[str, Constant]) -> list[str]:
     """What NVRTC is given besides the architecture; `folder` is that of the kernels."""
     return ["-std=c++17", f"-I{folder}", *definitions(constants)]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import LOWEST_ARCH, OPT_IN_SHARED, SHARED, check_launch
+from convnet.ops.cuda.driver import LOWEST_ARCH, OPT_IN_SHARED, SHARED, Constant, check_launch
 from convnet.resources import find_folder
 
 
@@ -43,7 +43,7 @@ class GpuDriver(ABC):
             raise DeviceError(f"upload: {source.shape} does not fit into {target.shape}")
         self._write(np.ascontiguousarray(source, np.float32).reshape(-1), target)
 
-    def kernel(self, file: str, name: str, **constants: int | float) -> GpuKernel:
+    def kernel(self, file: str, name: str, **constants: Constant) -> GpuKernel:
         module_key = (file, *sorted(constants.items()))
         key = (name, *module_key)
         if key not in self._kernels:
@@ -57,7 +57,7 @@ class GpuDriver(ABC):
         """Copies float32 numbers (size,) to a device array of any shape."""
 
     @abstractmethod
-    def _compile(self, file: str, constants: Mapping[str, int | float]) -> Any:
+    def _compile(self, file: str, constants: Mapping[str, Constant]) -> Any:
         """The module of a file's kernels.
 
         Raises:

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 
 from convnet.geometry import Pool, Window
 from convnet.ops.cuda.convolution_ops import Plan
+from convnet.ops.cuda.driver import Constant
 from convnet.ops.cuda.windows_ops import pool_constants
+from convnet.ops.cuda.winograd_ops import point_constants
 
-Constants = Mapping[str, int | float]
+Constants = Mapping[str, Constant]
 
 MULTIPROCESSORS = 108  # of an A100, for the choice of tiles
 
@@ -27,10 +29,18 @@ _LAYERS = {
     "imagenet-fc6": (Window(9216, 1, 1, 4096, 1), False, 128),
 }
 
+# The same for Winograd's method: three kinds of tiles, both sizes of filters.
+_WINOGRAD = {
+    "vgg11-conv2": Window(64, 112, 112, 128, 3, padding=1),
+    "vgg11-conv4": Window(256, 56, 56, 256, 3, padding=1),
+    "5x5": Window(128, 28, 28, 256, 5, padding=2),
+}
+
 INSTANCES: dict[str, Mapping[str, Constants]] = {
     "convolution": {
         name: Plan(g, local, N, MULTIPROCESSORS).constants
         for name, (g, local, N) in _LAYERS.items()
     },
+    "winograd": {name: point_constants(g, 128, MULTIPROCESSORS) for name, g in _WINOGRAD.items()},
     "pooling": {"3x3": pool_constants(Pool(64, 24, 24, 3, 2))},
 }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convnet.errors import ShapeError
-from convnet.ops.cuda.driver import Driver
+from convnet.ops.cuda.driver import Constant, Driver
 from convnet.ops.roles import Array
 
 MAX_SIZE = 2**31  # kernels count in 32 bits
@@ -52,7 +52,7 @@ class Launcher:
         grid: tuple[int, ...],
         block: tuple[int, ...],
         *args: Any,
-        **constants: int,
+        **constants: Constant,
     ) -> None:
         """Starts a kernel of kernels/`file`.cu. Numbers become int32 and float32."""
         if 0 in grid:  # nothing to do, which CUDA refuses to start

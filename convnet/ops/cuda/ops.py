@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from convnet.ops.base import Ops
-from convnet.ops.cuda.convolution_ops import CudaConvolutionOps
 from convnet.ops.cuda.costs_ops import CudaCostOps
 from convnet.ops.cuda.driver import Driver
 from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
@@ -14,11 +13,12 @@ from convnet.ops.cuda.launch import LANES, TEAMS, checked
 from convnet.ops.cuda.random_ops import CudaRandomOps
 from convnet.ops.cuda.rankings_ops import CudaRankingOps
 from convnet.ops.cuda.windows_ops import CudaWindowOps
+from convnet.ops.cuda.winograd_ops import CudaWinogradOps
 from convnet.ops.roles import Array, In, InOut, Out
 
 
 class CudaOps(
-    CudaConvolutionOps,
+    CudaWinogradOps,
     CudaWindowOps,
     CudaImageOps,
     CudaElementwiseOps,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import compiler_options, source_file
+from convnet.ops.cuda.driver import Constant, compiler_options, source_file
 from convnet.ops.cuda.gpu import GpuDriver, GpuKernel, check_number, out_of_memory
 from convnet.ops.cuda.nvrtc import compile_cubin
 
@@ -66,7 +66,7 @@ class PycudaDriver(GpuDriver):
     def _write(self, source: np.ndarray, target: Any) -> None:
         target.reshape(-1).set(source)
 
-    def _compile(self, file: str, constants: Mapping[str, int | float]) -> Any:
+    def _compile(self, file: str, constants: Mapping[str, Constant]) -> Any:
         options = compiler_options(self._sources, constants)
         cubin, _ = compile_cubin(source_file(self._sources, file), options, self.arch)
         try:

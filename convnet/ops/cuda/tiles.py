@@ -194,7 +194,7 @@ def cost(product: Product, cut: Cut, multiprocessors: int) -> float:
     """Instructions of the threads of the busiest multiprocessor; see above."""
     tile, parts = cut
     x, y, z = tile.grid(product.rows, product.columns, product.number * parts)
-    blocks = -(-x * y * z // multiprocessors)  # of the busiest one
+    blocks = max(1, -(-x * y * z // multiprocessors))  # of the busiest one
     # One step more: for the first copies, which nothing is done meanwhile, and for the store.
     steps = -(-product.steps // (product.number * parts)) + 1
     a, b = product.a, product.b

@@ -14,6 +14,7 @@ from convnet.neurons import IDENT
 from convnet.ops.cpu import CpuOps, conv, winograd
 from convnet.ops.cpu.jit import INFINITY, ZERO
 from convnet.ops.reference import ReferenceOps
+from convnet.ops.winograd import SIZES, matrices
 
 # The errors that are promised, relative to the largest number of the result.
 FORWARD, GRADIENTS = 1e-4, 1e-3
@@ -85,7 +86,7 @@ def test_gradients(case: str, add: bool, monkeypatch: pytest.MonkeyPatch) -> Non
     assert_near(filters_grad, expected, GRADIENTS)
 
 
-@pytest.mark.parametrize("size", winograd.SIZES)
+@pytest.mark.parametrize("size", SIZES)
 def test_accuracy_of_a_large_layer(size: int) -> None:
     """The stated errors hold with room to spare where sums are long."""
     g, n = Window(128, 9, 9, 64, size, padding=1), 64
@@ -103,10 +104,10 @@ def test_accuracy_of_a_large_layer(size: int) -> None:
         assert_near(got, expected, most / 3)
 
 
-@pytest.mark.parametrize("size", winograd.SIZES)
+@pytest.mark.parametrize("size", SIZES)
 def test_matrices(size: int) -> None:
     """A tile of one dimension: a correlation, in any order of sums exact for whole numbers."""
-    A, G, B = winograd.matrices(size)
+    A, G, B = matrices(size)
     image, filter_ = np.arange(6.0) ** 2 - 7, np.arange(size) - 1.5
     result = A.T @ ((G @ filter_) * (B @ image))
     np.testing.assert_allclose(result, np.correlate(image, filter_, "valid"), rtol=1e-12)

@@ -26,7 +26,8 @@ def square_add(driver):
 def test_constants_become_definitions():
     given = {"N": np.int64(3), "ON": True, "SCALE": 0.1, "LOW": -1e-5}
     assert definitions(given) == ["-DLOW=(-1e-05f)", "-DN=(3)", "-DON=(1)", "-DSCALE=(0.1f)"]
-    for value in (np.nan, np.inf, "3"):
+    assert definitions({"NODES": (0.5, -2.0)}) == ["-DNODES={0.5f,-2.0f}"]
+    for value in (np.nan, np.inf, "3", (1.0, np.nan)):
         with pytest.raises(DeviceError, match="constant N must be a finite number; found"):
             definitions({"N": value})
 

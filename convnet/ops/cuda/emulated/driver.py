@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import OPT_IN_SHARED, definitions, source_file
+from convnet.ops.cuda.driver import OPT_IN_SHARED, Constant, definitions, source_file
 from convnet.ops.cuda.emulated.arrays import DeviceArray, new_array
 from convnet.ops.cuda.emulated.build import Mode, build
 from convnet.ops.cuda.emulated.counts import Count
@@ -72,7 +72,7 @@ class EmulatedDriver:
     def download(self, source: DeviceArray) -> np.ndarray:
         return source.data.copy()
 
-    def kernel(self, file: str, name: str, **constants: int | float) -> EmulatedKernel:
+    def kernel(self, file: str, name: str, **constants: Constant) -> EmulatedKernel:
         library_key = (file, *sorted(constants.items()))
         key = (name, *library_key)
         if key not in self._kernels:
