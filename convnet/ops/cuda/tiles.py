@@ -26,11 +26,12 @@ DEPTH, QUAD = 16, 4  # see kernels/gemm.cuh
 Direction = Literal["fprop", "dgrad", "wgrad"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
-# What the model takes things to cost, in instructions of a thread. Copies: the rest of the main
-# loop in the machine code for sm_80, where 77 to 83 % are multiply-adds. A GPU does some 8
-# multiply-adds while it moves a byte (the peaks of an A100 give 6, of an H100 10), and a launch
+# What the model takes things to cost, in instructions of a thread. Copies: what the main loop has
+# besides multiply-adds and loads of the factors, by the number of copies; for all tiles in the
+# machine code for sm_80 (3 x 3 filters, 64 channels, 128 and 127 images) 22 to 38. A GPU does some
+# 8 multiply-adds while it moves a byte (the peaks of an A100 give 6, of an H100 10), and a launch
 # takes about as long as a multiprocessor needs for a hundred thousand.
-COPY, BYTE, LAUNCH = 24, 8, 100_000
+COPY, BYTE, LAUNCH = 30, 8, 100_000
 # Threads of a multiprocessor that hide how long memory takes: two warps for each of its four
 # schedulers, as each thread has 64 sums that do not wait for each other.
 ENOUGH_THREADS = 256
