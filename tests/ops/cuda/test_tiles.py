@@ -218,11 +218,14 @@ def test_memory_as_a_gpu_would_see_it(tile, N, force):
         counts = counted(g, N, direction)
         assert sum(count.requests for count in counts) > 0
         assert not any(count.conflicts for count in counts), direction
+        halves = direction == "wgrad" and tile.columns == 32  # stores of half a sector
         if N % 8 == 0:
-            assert excess(counts, "copy", "load", "store") == 1.0
+            assert excess(counts, "copy") == 1.0
+            assert excess(counts, "copy", "load") <= 1.1  # loads of biases are few
+            assert excess(counts, "store") == (2.0 if halves else 1.0)
         else:
             # Rows of images begin within a sector, or end there.
-            assert excess(counts, "copy") < (
-                1.55 if N % 4 else 1.35 if direction == "wgrad" else 1.2
-            )
-            assert excess(counts, "store") < (5 if N % 4 and direction != "wgrad" else 1.2)
+            most = 1.55 if N % 4 else 1.35 if direction == "wgrad" else 1.2
+            assert excess(counts, "copy") < most
+            odd = N % 4 and direction != "wgrad"
+            assert excess(counts, "store") <= (5 if odd else 2 if halves else 1.2)
