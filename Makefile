@@ -5,14 +5,16 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help train test lint test-slow bench clean
+.PHONY: help train test lint test-slow test-gpu bench bench-gpu clean
 
 help:
 	@echo "make train      train a net on 5,000 digits of MNIST and draw a picture of it"
 	@echo "make test       ruff, mypy and the tests"
 	@echo "make lint       ruff and mypy alone"
 	@echo "make test-slow  the longer tests; they also build and install the wheel"
+	@echo "make test-gpu   the tests of the kernels on a GPU, if there is one"
 	@echo "make bench      compare steps of several nets with PyTorch, which it installs"
+	@echo "make bench-gpu  the same on a GPU, if there is one"
 	@echo "make clean      remove the environment and all that was built; data/ and runs/ stay"
 	@echo "Another Python, 3.11 or newer: make PYTHON=/path/to/python3 TARGET"
 
@@ -34,8 +36,15 @@ lint: $(VENV)/.has-dev
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
-test-slow: $(VENV)/.has-dev
+test-slow: $(VENV)/.has-dev $(VENV)/.has-inspect
 	$(PY) -m pytest -m slow
+
+# Take the extra cuda12 or cuda13, see docs/kernels.md.
+test-gpu: $(VENV)/.has-dev
+	$(PY) -m tests.gpu.run_tests
+
+bench-gpu: $(VENV)/.has-dev
+	$(PY) -m tests.gpu.bench
 
 bench: $(VENV)/.has-bench
 	$(PY) -m tests.benchmarks.bench

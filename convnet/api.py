@@ -28,24 +28,35 @@ from convnet.layer_types.base import Layer, Parameter
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.net import Net
 from convnet.ops.base import Ops
+from convnet.precision import Precision
 from convnet.shapes import infer_data_shapes
 
 LayerFile = Source | str | PathLike[str]
 DataShapes = Sequence[tuple[int, int, int]]
 
 
-def make_ops(backend: str = "cpu") -> Ops:
+def make_ops(backend: str = "cpu", precision: str = "fp32") -> Ops:
     """The backend of a name.
 
     Args:
         backend: "cpu" (float32, fast), "reference" (numpy, float64, slow), "cuda" or "cuda:N" (the
             first GPU or GPU N, through CuPy, float32), "pycuda" or "pycuda:N" (through PyCUDA), or
             "emulated" (the kernels of the GPU on the host, slow).
+        precision: "fp32", or on a GPU "tf32" or "bf16": what tensor cores round the factors of
+            conv, local and fc to. Numbers in memory, and sums, are float32 all the same.
 
     Raises:
-        OptionError: another name.
-        DeviceError: a GPU that cannot be used.
+        OptionError: another name, or a precision that the backend does not have.
+        DeviceError: a GPU that cannot be used, or not in this precision.
     """
+    if precision not in tuple(Precision):
+        raise OptionError(f"--precision must be one of {', '.join(Precision)}; found '{precision}'")
+    chosen = Precision(precision)
+    if backend in ("cpu", "reference") and chosen != Precision.FP32:
+        raise OptionError(
+            f"--precision {precision} is arithmetic of a GPU, and the CPU computes in float32; "
+            "choose a GPU with --gpu, or --precision fp32"
+        )
     if backend == "cpu":
         from convnet.ops.cpu import CpuOps  # imports numba
 
@@ -58,7 +69,7 @@ def make_ops(backend: str = "cpu") -> Ops:
         from convnet.ops.cuda.emulated.driver import EmulatedDriver
         from convnet.ops.cuda.ops import CudaOps
 
-        return CudaOps(EmulatedDriver())
+        return CudaOps(EmulatedDriver(), chosen)
     kind, colon, number = backend.partition(":")
     if kind in ("cuda", "pycuda") and (number.isdecimal() or not colon):
         from convnet.ops.cuda import cupy_driver, pycuda_driver
@@ -66,8 +77,8 @@ def make_ops(backend: str = "cpu") -> Ops:
 
         device = int(number or 0)
         if kind == "cuda":
-            return CudaOps(cupy_driver.CupyDriver(device))
-        return CudaOps(pycuda_driver.PycudaDriver(device))
+            return CudaOps(cupy_driver.CupyDriver(device), chosen)
+        return CudaOps(pycuda_driver.PycudaDriver(device), chosen)
     raise OptionError(
         "backend must be 'cpu', 'reference', 'emulated', 'cuda', 'pycuda', or 'cuda:N' for GPU N; "
         f"found '{backend}'"
@@ -163,6 +174,7 @@ def build(
     data_shapes: DataShapes,
     batch_size: int = 128,
     backend: str = "cpu",
+    precision: str = "fp32",
     seed: int = 0,
     keep: Iterable[str] = (),
     lenient: bool = False,
@@ -181,7 +193,7 @@ def build(
     graph = read_graph(layer_def, layer_params, data_shapes, lenient=lenient)
     return new_net(
         graph,
-        make_ops(backend),
+        make_ops(backend, precision),
         batch_size=batch_size,
         seed=seed,
         keep=keep,
@@ -206,6 +218,7 @@ def load(
     *,
     batch_size: int = 128,
     backend: str = "cpu",
+    precision: str = "fp32",
     keep: Iterable[str] = (),
 ) -> Net:
     """The net of a checkpoint file or run directory, with its weights.
@@ -217,6 +230,7 @@ def load(
         load_checkpoint(Path(path)),
         batch_size=batch_size,
         backend=backend,
+        precision=precision,
         keep=keep,
         name=str(path),
     )
@@ -227,6 +241,7 @@ def restore(
     *,
     batch_size: int,
     backend: str = "cpu",
+    precision: str = "fp32",
     keep: Iterable[str] = (),
     conserve_mem: bool = False,
     name: str = "checkpoint",
@@ -244,7 +259,7 @@ def restore(
     seed = int(checkpoint.options.get("seed", 0))
     net = Net(
         graph,
-        make_ops(backend),
+        make_ops(backend, precision),
         batch_size=batch_size,
         seed=seed,
         keep=keep,

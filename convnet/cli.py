@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convnet import report
-from convnet.errors import ConvnetError, Problems
+from convnet.errors import ConvnetError, DeviceError, Problems
 from convnet.graph import Graph
 from convnet.options import (
     checked,
@@ -98,15 +98,18 @@ def profile(arguments: Sequence[str]) -> int:
 def _add_step_options(parser: Any) -> None:
     """Options that name a step of a net."""
     _add_net_options(parser)
-    parser.add_argument(
-        "--mini", type=checked(positive), default=128, metavar="N", help="images per minibatch"
-    )
+    _add_mini(parser)
     parser.add_argument("--test", choices=("0", "1"), default="0", help="a testing step instead")
 
 
-def _add_net_options(parser: Any) -> None:
-    """Options that name the layer files and the shape of the data."""
-    parser.add_argument("--layer-def", required=True, metavar="FILE")
+def _add_net_options(parser: Any, default: str = "") -> None:
+    """Options that name the layer files and the shape of the data.
+
+    Args:
+        default: what stands for a net where none is named, if that may be.
+    """
+    help_text = f"layer definition file [{default}]" if default else None
+    parser.add_argument("--layer-def", required=not default, metavar="FILE", help=help_text)
     parser.add_argument("--layer-params", metavar="FILE")
     parser.add_argument(
         "--input-shape",
@@ -118,6 +121,12 @@ def _add_net_options(parser: Any) -> None:
     )
     parser.add_argument(
         "--lenient", choices=("0", "1"), default="0", help="what cuda-convnet ignored is a warning"
+    )
+
+
+def _add_mini(parser: Any) -> None:
+    parser.add_argument(
+        "--mini", type=checked(positive), default=128, metavar="N", help="images per minibatch"
     )
 
 
@@ -213,13 +222,15 @@ def show(arguments: Sequence[str]) -> int:
 
 def kernels(arguments: Sequence[str]) -> int:
     """Lists the kernels of the GPU backend, or compiles them, which needs no GPU."""
-    from convnet.ops.cuda.inspection import (
-        ARCHITECTURES,
-        compile_all,
-        instances,
+    from convnet.inspection.instances import (
+        NotingDriver,
+        all_instances,
         kernel_names,
-        resource_rows,
+        note_step,
+        shipped_instances,
     )
+    from convnet.inspection.report import ARCHITECTURES, compile_all, faults, kernel_rows
+    from convnet.layer_types.base import CHECK, TRAIN
 
     if arguments and arguments[0] in NET_ACTIONS:
         return NET_ACTIONS[arguments[0]](arguments[1:])
@@ -231,7 +242,7 @@ def kernels(arguments: Sequence[str]) -> int:
         "action",
         choices=("list", "compile", "report"),
         help="list: the kernels of each file; compile: for each architecture; "
-        "report: registers, spills and memory as the compiler says",
+        "report: what they take, and what their machine code consists of",
     )
     parser.add_argument(
         "--arch",
@@ -241,14 +252,22 @@ def kernels(arguments: Sequence[str]) -> int:
         help="one or several with commas [" + ",".join(f"sm_{a}" for a in ARCHITECTURES) + "]",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="compile: keep the .cubin files")
+    _add_net_options(parser, default="all nets that come with the program")
+    _add_mini(parser)
     args = parser.parse_args(arguments)
-    chosen = instances()
+    if args.layer_def:
+        driver = NotingDriver()
+        mode = TRAIN if args.layer_params else CHECK
+        note_step(driver, _read_net(args), mini=args.mini, mode=mode)
+        chosen = all_instances(driver.noted.values())
+    else:
+        chosen = shipped_instances()
     if args.action == "list":
         for instance in chosen:
             report.text(f"{instance}: {', '.join(kernel_names(instance.file))}")
         return 0
     compiled = []
-    for result in compile_all(chosen, args.arch):
+    for result in compile_all(chosen, args.arch, with_code=args.action == "report"):
         compiled.append(result)
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)
@@ -256,7 +275,9 @@ def kernels(arguments: Sequence[str]) -> int:
         if args.action == "compile":
             report.text(f"sm_{result.arch}  {len(result.kernels)} kernels of {result.instance}")
     if args.action == "report":
-        report.text(report.columns(resource_rows(compiled), texts=2))
+        report.text(report.columns(kernel_rows(compiled), texts=2))
+        if found := [fault for result in compiled for fault in faults(result)]:
+            raise DeviceError("\n".join(found))
     return 0
 
 

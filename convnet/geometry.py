@@ -60,7 +60,8 @@ class Window:
 
     Filter f belongs to group f // (F / groups) and sees the C / groups channels of that group.
     Output pixel (p, q) sees image rows p * stride - padding + (0 .. K-1), columns likewise.
-    P = Q = `modules` where it is given (> 0), else as many as cover the padded image.
+    P = Q = `modules` where it is given (> 0), else as many as cover the padded image. Pixels that
+    no window holds have the gradient 0.
     """
 
     channels: int
@@ -91,7 +92,8 @@ class Window:
                     f"{size} + 2*{self.padding}; found filterSize={self.filter_size}"
                 )
             covered = (self.modules - 1) * self.stride - self.padding + self.filter_size
-            if self.modules and covered < size:
+            # Of what lies beyond the last window a window would have to stick out.
+            if self.modules and covered + self.stride <= size:
                 raise ShapeError(
                     f"modulesX={self.modules} windows cover {covered} pixels of the image's "
                     f"{side}, {size}; leave it out or take more"

@@ -15,20 +15,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convnet import memory
 from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.graph import Graph, feature_layer
 from convnet.layer_types.base import TEST, TRAIN, Layer, Mode, Parameter
 from convnet.layer_types.cost import CostLayer, LogregCost
-from convnet.layer_types.data import DataLayer
+from convnet.layer_types.data import DataLayer, Matrices
+from convnet.nonfinite import explain
 from convnet.ops.base import Ops
+from convnet.ops.spec.images import ByteImages, Source
 from convnet.plan import Buffer, Clock
 from convnet.recording import Recording, carried_parameters, graph_parameters, record
-from convnet.runner import Runner
+from convnet.runner import Runner, Sizes, in_one_piece
 
-Matrices = Sequence[np.ndarray]
 Costs = dict[str, np.ndarray]
-
-REMEDY = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
 
 
 @dataclass
@@ -38,7 +38,6 @@ class _Pass:
     recording: Recording
     mode: Mode
     cases: int
-    clock: Clock
     backward_done: bool = False
 
 
@@ -90,18 +89,19 @@ class Net:
         self.parameters = {p.name: p for p in graph_parameters(graph)}
         self._keep: set[str] = set()
         self.keep(*keep)
+        states = [state for layer in graph.values() for state in layer.states]
+        self._states = [state.value for state in states]
+        self._sums = [p.gradient for p in carried_parameters(graph)]
+        self._allocate(self._lasting())
         for parameter in self.parameters.values():
-            if parameter.value.storage.array is not None:
-                raise ShapeError("this graph serves another net already; build a graph for each")
             if initial:
                 values = initial(graph[parameter.layer], parameter)
             else:
                 values = parameter.initial(generator(seed, parameter.name))
-            self._allocate(parameter.value, values)
-            self._allocate(parameter.increment, np.zeros_like(values))
-        self._sums = [p.gradient for p in carried_parameters(graph)]
-        for gradient in self._sums:
-            self._allocate(gradient, np.zeros(gradient.shape, np.float32))
+            self.ops.upload(values, parameter.value.storage.array)
+        for state in states:
+            start = np.broadcast_to(np.asarray(state.start, np.float32), state.shape)
+            self.ops.upload(start, state.value.storage.array)
         self.data_layers = [x for x in graph.values() if isinstance(x, DataLayer)]
         self.costs = [x for x in graph.values() if isinstance(x, CostLayer)]
 
@@ -109,10 +109,18 @@ class Net:
     def ops(self) -> Ops:
         return self._runner.ops
 
-    def _allocate(self, buffer: Buffer, values: np.ndarray) -> None:
-        array = self.ops.empty(values.size).reshape(values.shape)
-        self.ops.upload(values, array)
-        buffer.storage.array = array
+    def _allocate(self, buffers: Sequence[Buffer]) -> None:
+        """Gives buffers memory of their own, in one piece, full of zeros.
+
+        Raises:
+            ShapeError: they have some.
+        """
+        if any(buffer.storage.array is not None for buffer in buffers):
+            raise ShapeError("this graph serves another net already; build a graph for each")
+        arrays = in_one_piece(self.ops, [buffer.storage.size for buffer in buffers])
+        for buffer, array in zip(buffers, arrays, strict=True):
+            self.ops.upload(np.zeros(array.size, np.float32), array)
+            buffer.storage.array = array.reshape(buffer.shape)
 
     def keep(self, *names: str) -> None:
         """Makes the output and the gradient of these layers readable after later passes.
@@ -154,16 +162,17 @@ class Net:
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all weights and increments by name: "conv1.weights.0", ".. .inc" etc.
 
-        Also of gradients, ".. .grad", that go on to be summed in the next minibatch.
+        Also of the layers' states, and of gradients, ".. .grad", that go on to be summed in the
+        next minibatch.
         """
         return {b.storage.name: self.ops.download(b.storage.array) for b in self._lasting()}
 
     def _lasting(self) -> list[Buffer]:
         values = [b for p in self.parameters.values() for b in (p.value, p.increment)]
-        return values + self._sums
+        return values + self._states + self._sums
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Overwrites all weights and increments.
+        """Overwrites all weights, increments and states.
 
         Raises:
             ShapeError: names or shapes are not this net's; nothing is changed then.
@@ -192,11 +201,38 @@ class Net:
     def recording(self, mode: Mode) -> Recording:
         """The program of a mode, compiled when first asked for."""
         if mode not in self._recordings:
-            new = record(self.graph, mode, self.batch_size, self._keep, self.conserve_mem)
-            self._runner.reserve(new.program)
-            self._recordings[mode] = new
-            self._last = None  # its values may have gone with a smaller arena
+            self.reserve(mode)
         return self._recordings[mode]
+
+    def reserve(self, *modes: Mode) -> None:
+        """Compiles the programs of these modes and takes the memory for them, in one piece.
+
+        Raises:
+            DeviceError: the device has not enough; says which batch_size fits.
+        """
+        new = {mode: self._record(mode, self.batch_size) for mode in modes}
+        recordings = self._recordings | new
+
+        def sizes_for(batch_size: int) -> Sizes:
+            sizes = Sizes()
+            for mode, recording in recordings.items():
+                if batch_size != self.batch_size:
+                    recording = self._record(mode, batch_size)
+                inputs = self._inputs(recording)
+                sizes = sizes.joined(self._runner.sizes_for(recording.program, batch_size, inputs))
+            return sizes
+
+        memory.check(sizes_for, self.batch_size, self._lasting(), self._runner.free_memory())
+        self._runner.reserve(sizes_for(self.batch_size))
+        self._recordings = recordings
+        self._last = None  # its values may have gone with a smaller arena
+
+    def memory_summary(self) -> str:
+        """One line: the memory that has been taken so far, and what is in it."""
+        return memory.summary(self._lasting(), self._runner.sizes)
+
+    def _record(self, mode: Mode, batch_size: int) -> Recording:
+        return record(self.graph, mode, batch_size, self._keep, self.conserve_mem)
 
     def check_data(self, matrices: Matrices) -> int:
         """Checks a batch against the net and returns its number of images.
@@ -214,9 +250,10 @@ class Net:
                     f"the batch has {len(matrices)} matrices"
                 )
             matrix = matrices[layer.index]
-            if not isinstance(matrix, np.ndarray):
+            if not isinstance(matrix, (np.ndarray, ByteImages)):
                 raise BatchError(
-                    f"matrix {layer.index} must be a numpy array; found {type(matrix).__name__}"
+                    f"matrix {layer.index} must be a numpy array or ByteImages; "
+                    f"found {type(matrix).__name__}"
                 )
             if matrix.dtype != np.float32 or matrix.ndim != 2:
                 raise BatchError(
@@ -260,9 +297,9 @@ class Net:
             )
         recording = self.recording(mode)
         clock = clock or Clock(self.seed)
-        self._last = _Pass(recording, mode, cases, clock)
-        self._upload(self._runner, recording, matrices, cases)
-        self._runner.run(recording.program, cases, clock, stop="backward")
+        self._last = _Pass(recording, mode, cases)
+        data = self._data(recording, matrices)
+        self._runner.run(recording.program, cases, clock, data, stop="backward")
         return {name: self._sum(recording, name, cases) for name in recording.values}
 
     def _sum(self, recording: Recording, cost: str, cases: int) -> np.ndarray:
@@ -315,7 +352,7 @@ class Net:
         if last is None or not last.mode.backward or last.backward_done:
             raise ShapeError("backward must follow a forward pass in TRAIN or CHECK mode")
         last.backward_done = True
-        self._runner.run(last.recording.program, last.cases, last.clock, start="backward")
+        self._runner.go_on(last.recording.program, last.cases, start="backward")
 
     def train_step(self, matrices: Matrices, clock: Clock | None = None) -> Costs:
         """Forward, backward and update for one minibatch.
@@ -341,18 +378,18 @@ class Net:
         """
         cases = self.check_data(matrices)
         recording = self.recording(mode)
-        self._last = None
+        data, self._last = self._data(recording, matrices), None
         self._steps += 1
-        self._upload(self._runner, recording, matrices, cases)
         clock = Clock(self.seed, minibatch=self._steps, steps=self._steps - 1)
-        return self._runner.time_calls(recording.program, cases, clock)
+        return self._runner.time_calls(recording.program, cases, clock, data)
 
-    def _upload(self, runner: Runner, recording: Recording, matrices: Matrices, cases: int) -> None:
-        for layer in self.data_layers:
-            target = runner.array(
-                recording.program, recording.outputs[layer.name][0].reshape(-1), cases
-            )
-            self.ops.upload(layer.read(matrices), target)
+    def _inputs(self, recording: Recording) -> list[Buffer]:
+        """Where the data layers' matrices go."""
+        return [recording.outputs[layer.name][0].reshape(-1) for layer in self.data_layers]
+
+    def _data(self, recording: Recording, matrices: Matrices) -> list[tuple[Buffer, Source]]:
+        sources = (layer.source(matrices) for layer in self.data_layers)
+        return list(zip(self._inputs(recording), sources, strict=True))
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -397,28 +434,9 @@ class Net:
 
     def explain_non_finite(self, matrices: Matrices, mode: Mode, clock: Clock | None = None) -> str:
         """Names the first layer, from the data upwards, that holds a NaN or infinity."""
-        runner = Runner(self.ops)
-        recording = record(self.graph, mode, self.batch_size, self.graph)
-        runner.reserve(recording.program)
-        cases = self.check_data(matrices)
-        self._upload(runner, recording, matrices, cases)
-        runner.run(recording.program, cases, clock or Clock(self.seed), stop="backward")
-        for name, layer in self.graph.items():
-            for parameter in layer.parameters:
-                if not np.isfinite(self.ops.download(parameter.value.storage.array)).all():
-                    return f"Layer '{name}': {parameter.name} holds a NaN or infinity; {REMEDY}"
-            buffers = (recording.values if isinstance(layer, CostLayer) else recording.outputs)[
-                name
-            ]
-            if not all(
-                np.isfinite(self.ops.download(runner.array(recording.program, b, cases))).all()
-                for b in buffers
-                if b.storage.part.cases(cases)
-            ):
-                if isinstance(layer, DataLayer):
-                    return f"Layer '{name}': its data holds a NaN or infinity; mend the data"
-                return f"Layer '{name}': its output holds a NaN or infinity; {REMEDY}"
-        return "a cost was NaN or infinite, but every layer's output is finite now"
+        every = record(self.graph, mode, self.batch_size, self.graph)
+        data, cases = self._data(every, matrices), self.check_data(matrices)
+        return explain(self.graph, self.ops, every, data, cases, clock or Clock(self.seed))
 
 
 def generator(seed: int, name: str) -> np.random.Generator:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from convnet.errors import OptionError
+from convnet.precision import Precision
 from convnet.version import __version__
 
 MAX_BATCHES = 1_000_000
@@ -91,6 +92,13 @@ def parse_format(text: str) -> str:
     """Raises: ValueError for anything but npz and pickle."""
     if text not in ("npz", "pickle"):
         raise ValueError(f"expected npz or pickle; found '{text}'")
+    return text
+
+
+def parse_precision(text: str) -> str:
+    """Raises: ValueError for anything but the names of Precision."""
+    if text not in tuple(Precision):
+        raise ValueError(f"expected one of {', '.join(Precision)}; found '{text}'")
     return text
 
 
@@ -202,6 +210,11 @@ class Options:
     lenient: bool = _option(False, "unknown keys in layer files are warnings", parse_bool)
     gpu: list[int] = _option(
         [], "device numbers; the first of them computes, or the CPU if it cannot", parse_devices
+    )
+    precision: str = _option(
+        "fp32",
+        "what a GPU rounds the factors of conv, local and fc to: fp32, tf32 or bf16",
+        parse_precision,
     )
     num_gpus: int = _option(
         1,

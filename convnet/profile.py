@@ -10,8 +10,9 @@ from math import prod
 import numpy as np
 
 from convnet.layer_types.base import Mode
-from convnet.layer_types.cost import LogregCost
-from convnet.net import Matrices, Net
+from convnet.layer_types.cost import ClassLabelCost
+from convnet.layer_types.data import Matrices
+from convnet.net import Net
 from convnet.plan import Call
 
 REPEATS = 5
@@ -72,7 +73,7 @@ def random_batch(net: Net) -> Matrices:
     shapes = [(sizes.get(i, 1), net.batch_size) for i in range(max(sizes) + 1)]
     matrices = [rng.standard_normal(shape, np.float32) for shape in shapes]
     for cost in net.costs:
-        if isinstance(cost, LogregCost):
+        if isinstance(cost, ClassLabelCost):
             matrices[cost.labels.index][cost.labels.rows] = 0
     return matrices
 

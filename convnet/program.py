@@ -3,7 +3,7 @@
 Three passes follow the recording (convnet.plan):
 
 1. fuse    a convolution or fc and the neuron after it, a softmax or logistic neuron and the cost
-           above it
+           above it, what convnet.fusion has for residual nets; copies are left out
 2. alias   an elementwise operation writes over its input where nobody reads that input later
 3. place   every buffer gets an offset in one arena; buffers that are never alive together share
 
@@ -16,6 +16,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
 
+from convnet.fusion import (
+    add_while_normalising,
+    leave_out_copies,
+    take_gradients_through_relus,
+    users_of,
+)
 from convnet.ops.base import IN_PLACE, Array
 from convnet.plan import Buffer, Call, Storage
 
@@ -93,7 +99,10 @@ def compile_program(
     """Fuses, aliases and places; see the head of this file."""
     kept_storages = frozenset(b.storage for b in kept)
     calls, marks = _leave_out_unread(calls, marks)
+    calls, marks = _without(calls, marks, leave_out_copies(calls, kept_storages))
+    calls, marks = _without(calls, marks, add_while_normalising(calls))
     calls, marks = _fuse(calls, marks, kept_storages)
+    calls, marks = _without(calls, marks, take_gradients_through_relus(calls, kept_storages))
     program = Program(calls, marks, batch_size, kept_storages)
     _alias(program)
     _place(program)
@@ -145,10 +154,7 @@ def _fuse(
     calls: list[Call], marks: dict[str, int], kept_storages: frozenset[Storage]
 ) -> tuple[list[Call], dict[str, int]]:
     """Merges pairs of calls, the buffer between which nobody else looks at."""
-    users: dict[Storage, list[int]] = {}
-    for i, call in enumerate(calls):
-        for storage in call.storages():
-            users.setdefault(storage, []).append(i)
+    users = users_of(calls)
     dropped: set[int] = set()
     for i, call in enumerate(calls):
         between = call.args.get("acts") if call.op.endswith("_fprop") else None
@@ -166,7 +172,9 @@ def _fuse(
         if "neuron" in call.args and call.op != "neuron_fprop" and follower.op == "neuron_fprop":
             if call.args.get("add"):  # the other inputs' calls write the same buffer
                 for j in users[between.storage][:-1]:
-                    calls[j].args["acts"] = follower.args["acts"].reshape(*between.shape)
+                    for name, buffer in list(calls[j].buffers()):
+                        if buffer.storage is between.storage:
+                            calls[j].args[name] = follower.args["acts"].reshape(*buffer.shape)
             call.args["neuron"] = follower.args["neuron"]
             call.args["acts"] = follower.args["acts"].reshape(*between.shape)
             dropped.add(later[0])

@@ -125,6 +125,9 @@ class _Tape:
         for layer in reversed(self.levels[level]):
             if layer.name in self.backward:
                 self._backward(layer, scope, run=part.first // self.counts[level])
+            if self.mode.update:
+                self.recorder.layer = layer.name
+                layer.update_states(self.ops, self.mode)
         if below:
             self._hand_down(scope, below)
 
@@ -258,7 +261,8 @@ def _backward_layers(graph: Graph, mode: Mode) -> set[str]:
     learning: set[str] = set()
     for name, layer in graph.items():
         learns = any(p.is_trained(mode) for p in layer.parameters)
-        if learns or any(i.name in learning for i in layer.inputs):
+        passes = layer.passes_gradient and any(i.name in learning for i in layer.inputs)
+        if learns or passes:
             learning.add(name)
     found: set[str] = set()
     for name, layer in reversed(graph.items()):

@@ -21,10 +21,22 @@ SIDES = (32, 24, 28, 224, 227, 64, 48, 96, 128, 138, 192, 256, 16)
 MAX_SIDE = 256
 MAX_COMBINATIONS = 1000  # of different sides of several matrices
 
-LABELS = {"cost.logreg": 0, "cost.hingeloss": 0, "cost.gsinlabel": 0, "cost.locrank": 3}
+LABELS = {
+    "cost.logreg": 0,
+    "cost.hingeloss": 0,
+    "cost.gsinlabel": 0,
+    "cost.locrank": 3,
+    "cost.margin": 0,
+    "cost.triplet": 0,
+    "cost.contrastive": 0,
+    "cost.center": 0,
+}
 """Costs that take data with one number per image, and as which of their inputs."""
 
-SAME_SHAPE = ("neuron", "dropout", "dropout2", "eltsum", "eltmax")
+SAME_SHAPE = (
+    *("neuron", "prelu", "dropout", "dropout2", "eltsum", "eltmax"),
+    *("batchnorm", "l2norm", "stopgrad"),
+)
 """Types whose output has the shape of their inputs."""
 
 UNKNOWN = 0  # channels of a picture where no layer tells

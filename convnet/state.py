@@ -43,7 +43,7 @@ class Checkpoint:
     Attributes:
         weights: the matrices and their momentum, float32, by name: "<layer>.weights.<input>",
             "<layer>.biases", and the same with ".inc"; with ".grad" gradients that are being
-            summed over several minibatches.
+            summed over several minibatches. Also the layers' states, "<layer>.running".
         definition, parameters: the texts of the layer files.
         data_shapes: (channels, height, width) of each matrix of the data.
         label_names: names of the classes.

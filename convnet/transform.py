@@ -72,7 +72,7 @@ def _make_local(layer: ConvLayer, section: Section, state: State) -> None:
         if name in state:
             _begin(state, name, np.tile(state[name], (window.out_pixels, 1)))
     biases = layer.biases
-    if biases.shape[0] == layer.shape.channels:  # shared by the pixels
+    if biases and biases.shape[0] == layer.shape.channels:  # shared by the pixels
         pixels = layer.shape.height * layer.shape.width
         _begin(state, biases.name, np.repeat(state[biases.name], pixels, axis=0))
 

@@ -5,11 +5,13 @@
 """
 
 from data_providers.base import DataProvider, ProviderOptions
+from data_providers.byte_images import ByteImages
 from data_providers.errors import DataError
 from data_providers.prefetch import Prefetcher
 from data_providers.registry import create, names
 
 __all__ = [
+    "ByteImages",
     "DataError",
     "DataProvider",
     "Prefetcher",

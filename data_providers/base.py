@@ -1,4 +1,4 @@
-"""What every data provider is: a numbered set of batches, each a list of float32 matrices.
+"""What every data provider is: a numbered set of batches, each some float32 matrices.
 
 To write one, subclass `DataProvider`, set `shapes` and `label_names` in `open`, return there the
 batch numbers that exist, and make matrices in `load`; docs/data.md has a whole example.
@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from data_providers.byte_images import ByteImages, Matrix
 from data_providers.errors import DataError
 
 Shape = tuple[int, int, int]
@@ -98,15 +99,16 @@ class DataProvider(ABC):
         """
 
     @abstractmethod
-    def load(self, number: int, epoch: int) -> list[NDArray[np.float32]]:
+    def load(self, number: int, epoch: int) -> Sequence[Matrix]:
         """One batch: C-contiguous float32 matrices (dimension, cases), one per entry of `shapes`.
 
-        Labels count `label_names` from 0. A pure function of its arguments and the options: equal
-        arguments give equal bits, whatever was loaded before. So a resumed run sees the data of
-        one that never stopped, and batches can be loaded in a background thread.
+        Images may be ByteImages. Labels count `label_names` from 0. A pure function of its
+        arguments and the options: equal arguments give equal bits, whatever was loaded before. So a
+        resumed run sees the data of one that never stopped, and batches can be loaded in a
+        background thread.
         """
 
-    def load_view(self, number: int, view: int) -> list[NDArray[np.float32]]:
+    def load_view(self, number: int, view: int) -> Sequence[Matrix]:
         """One view of a test batch, as `load(number, 1)` holds it among the others.
 
         Tests use this. A provider that makes several views should override it, so that only one
@@ -125,18 +127,17 @@ class DataProvider(ABC):
             )
         return [matrix[:, view * cases : (view + 1) * cases] for matrix in matrices]
 
-    def plottable(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Images of matrix 0 as they are looked at: here scaled together to 0..1.
+    def plottable(self, images: Matrix) -> NDArray[np.float32]:
+        """Images of matrix 0 as they are looked at: their bytes, or scaled together to 0..1.
 
         Args: images: columns of matrix 0 of a batch, (dimension, cases).
         Returns: (cases, height, width, channels), each number in 0..1.
         """
+        if isinstance(images, ByteImages):
+            return np.divide(images.crops(), 255, dtype=np.float32)
         low, high = images.min(), images.max()
-        return self._pictures((images - low) / (high - low if high > low else 1))
-
-    def _pictures(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(dimension, cases) as (cases, height, width, channels)."""
-        return images.reshape(*self.shapes[0], -1).transpose(3, 1, 2, 0)
+        scaled: NDArray[np.float32] = (images - low) / (high - low if high > low else 1)
+        return scaled.reshape(*self.shapes[0], -1).transpose(3, 1, 2, 0)
 
     def rng(self, number: int, epoch: int) -> np.random.Generator:
         """The random numbers of one batch in one epoch: the same at every call."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_providers.base import DataProvider
+from data_providers.byte_images import ByteImages, Matrix
 from data_providers.errors import DataError
 from data_providers.formats import INDEX
 from data_providers.images import view_places
 from data_providers.jpeg_batches import JpegBatch, JpegSource, JpegStore, PickledJpegs
 from data_providers.jpegs import decode
 from data_providers.pickled_batches import META
-
-# Views that a thread makes before it writes them as columns: it then writes whole cache lines.
-BLOCK = 32
 
 
 class JpegProvider(DataProvider):
@@ -76,18 +73,18 @@ class JpegProvider(DataProvider):
 
     def _mean_crop(self) -> NDArray[np.float32]:
         if self.options.scalar_mean >= 0:
-            return np.full((1, 1, 1), self.options.scalar_mean, np.float32)
+            return np.full(self.shapes[0], self.options.scalar_mean, np.float32)
         margin = (self.side - self.inner) // 2
         inside = slice(margin, margin + self.inner)
-        return self.store.mean().reshape(self.store.shape)[:, inside, inside]
+        return np.ascontiguousarray(self.store.mean().reshape(self.store.shape)[:, inside, inside])
 
-    def load(self, number: int, epoch: int) -> list[NDArray[np.float32]]:
+    def load(self, number: int, epoch: int) -> list[Matrix]:
         return self._load(number, epoch, range(self.num_views))
 
-    def load_view(self, number: int, view: int) -> list[NDArray[np.float32]]:
+    def load_view(self, number: int, view: int) -> list[Matrix]:
         return self._load(number, 1, range(view, view + 1))
 
-    def _load(self, number: int, epoch: int, views: range) -> list[NDArray[np.float32]]:
+    def _load(self, number: int, epoch: int, views: range) -> list[Matrix]:
         batch = self.store.read(number)
         rng = self.rng(number, epoch)
         cases = len(batch.jpegs)
@@ -96,37 +93,31 @@ class JpegProvider(DataProvider):
         places = rng.random((cases, 2))
         mirrored = rng.random(cases) < 0.5
         noise = self._colour_noise(cases, rng)
-        pixels = np.empty((math.prod(self.shapes[0]), len(views), cases), np.float32)
-        scale = np.float32(1 / (1 + self.noise))
-        step = math.ceil(BLOCK / len(views))
+        pixels = np.empty((len(views), cases, self.inner, self.inner, 3), np.uint8)
+        # A crop is cut out as its image is decoded; what is left to do is mirroring.
+        crops = np.zeros((len(views), cases, 3), np.int32)
 
-        def fill(first: int) -> None:
-            block = range(first, min(first + step, cases))
-            values = np.empty((len(block), len(views), *self.shapes[0]), np.float32)
-            for image, case in zip(values, block, strict=True):
-                decoded = self._decode(batch, number, case)
-                crops = self._crops(decoded, places[case], bool(mirrored[case]), views)
-                for view, crop in zip(image, crops, strict=True):
-                    np.subtract(crop.transpose(2, 0, 1), self.mean, out=view)
-                if self.noise:
-                    image += noise[:, case].reshape(-1, 1, 1)
-                    image *= scale
-            columns = values.reshape(len(block), len(views), -1).transpose(2, 1, 0)
-            pixels[..., block.start : block.stop] = columns
+        def fill(case: int) -> None:
+            image = self._decode(batch, number, case)
+            found = self._crops(image, places[case], bool(mirrored[case]), views)
+            for i, (y, x, turned) in enumerate(found):
+                pixels[i, case] = image[y : y + self.inner, x : x + self.inner]
+                crops[i, case, 2] = turned
 
         with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool:
-            for _ in pool.map(fill, range(0, cases, step)):
+            for _ in pool.map(fill, range(cases)):
                 pass
         return [
-            pixels.reshape(len(pixels), -1),
+            ByteImages(
+                pixels.reshape(-1, *pixels.shape[2:]),
+                crops.reshape(-1, 3),
+                self.mean,
+                np.tile(noise, (len(views), 1)),
+                1 / (1 + self.noise),
+            ),
             np.tile(labels, len(views)).reshape(1, -1),
             np.tile(all_labels, len(views)),
         ]
-
-    def plottable(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Columns of matrix 0 as pictures (cases, height, width, 3), 0..1: the mean added again."""
-        pixels = images.reshape(*self.shapes[0], -1) + self.mean[..., np.newaxis]
-        return np.clip(pixels / 255, 0, 1).transpose(3, 1, 2, 0).astype(np.float32)
 
     def _labels(
         self, batch: JpegBatch, rng: np.random.Generator
@@ -142,12 +133,12 @@ class JpegProvider(DataProvider):
         return np.array(one, np.float32), every
 
     def _colour_noise(self, cases: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """What is added to each channel of each case, (3, cases)."""
+        """What is added to each channel of each case, (cases, 3)."""
         if not self.noise:
-            return np.zeros((3, cases), np.float32)
+            return np.zeros((cases, 3), np.float32)
         z = rng.standard_normal((3, cases), np.float32)
         noise = self.pca.directions @ (self.pca.deviations[:, None] * z)
-        return (self.noise * noise).astype(np.float32)
+        return np.ascontiguousarray((self.noise * noise).T, np.float32)
 
     def _decode(self, batch: JpegBatch, number: int, case: int) -> NDArray[np.uint8]:
         try:
@@ -157,20 +148,16 @@ class JpegProvider(DataProvider):
 
     def _crops(
         self, image: NDArray[np.uint8], place: NDArray[np.float64], mirrored: bool, views: range
-    ) -> list[NDArray[np.uint8]]:
-        """These views of an image (height, width, 3).
+    ) -> list[tuple[int, int, bool]]:
+        """Where these views of an image (height, width, 3) begin, and whether they are mirrored.
 
         Args: place: in training, how far down and to the right the crop is, as parts of 1.
         """
         down, right = image.shape[0] - self.inner, image.shape[1] - self.inner
         if self.num_views > 1:
             ten = view_places(down, right)
-            return [self._cut(image, *ten[view]) for view in views]
+            return [ten[view] for view in views]
         if self.test:
-            return [self._cut(image, down // 2, right // 2, False)]
+            return [(down // 2, right // 2, False)]
         y, x = int(place[0] * (down + 1)), int(place[1] * (right + 1))
-        return [self._cut(image, y, x, mirrored and self.options.mirror)]
-
-    def _cut(self, image: NDArray[np.uint8], y: int, x: int, mirrored: bool) -> NDArray[np.uint8]:
-        crop = image[y : y + self.inner, x : x + self.inner]
-        return crop[:, ::-1] if mirrored else crop
+        return [(y, x, mirrored and self.options.mirror)]

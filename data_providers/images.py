@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection
+from typing import Protocol
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from data_providers.base import DataProvider, Shape
+from data_providers.byte_images import ByteImages, Matrix
 from data_providers.errors import DataError
 
 
@@ -67,74 +67,57 @@ class ImageProvider(DataProvider):
         """The side of the crops in pixels; 0 = whole images."""
         return self.options.inner_size
 
-    def load(self, number: int, epoch: int) -> list[NDArray[np.float32]]:
+    def load(self, number: int, epoch: int) -> list[Matrix]:
         images, labels = self._read(number)
         if self.crops and not self.test:
-            return self._matrices([self._random_crops(images, self.rng(number, epoch))], labels)
-        return self._matrices([self._view(images, v) for v in range(self.num_views)], labels)
+            return self._matrices(images, self._random_places(number, epoch, len(images)), labels)
+        views = self.num_views
+        places = np.repeat(self._places(range(views)), len(images), axis=0)
+        return self._matrices(np.tile(images, (views, 1, 1, 1)), places, np.tile(labels, views))
 
-    def load_view(self, number: int, view: int) -> list[NDArray[np.float32]]:
+    def load_view(self, number: int, view: int) -> list[Matrix]:
         images, labels = self._read(number)
-        return self._matrices([self._view(images, view)], labels)
+        places = np.repeat(self._places(range(view, view + 1)), len(images), axis=0)
+        return self._matrices(images, places, labels)
 
     def _read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """Images (channels, height, width, cases) and their labels (cases,)."""
+        """Images (cases, height, width, channels) and their labels (cases,)."""
         pixels, labels = self.store.read(number)
-        return pixels.reshape(*self.store.shape, -1), labels
+        planes = pixels.reshape(*self.store.shape, -1)
+        return np.ascontiguousarray(planes.transpose(3, 1, 2, 0)), labels
 
     def _matrices(
-        self, views: Sequence[NDArray[np.uint8]], labels: NDArray[np.int32]
-    ) -> list[NDArray[np.float32]]:
-        """The views without their mean, side by side, and the labels of each."""
-        cases = labels.size
-        data = np.empty((*self.shapes[0], len(views) * cases), np.float32)
-        for i, view in enumerate(views):
-            np.subtract(view, self.mean, out=data[..., i * cases : (i + 1) * cases])
-        tiled = np.tile(labels.astype(np.float32), len(views))
-        return [data.reshape(-1, data.shape[-1]), tiled.reshape(1, -1)]
-
-    def plottable(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The pixels that the images were made of, with 255 as 1: the mean is added again."""
-        pixels = images.reshape(*self.shapes[0], -1) + self.mean
-        return self._pictures(np.clip(pixels / 255, 0, 1))
+        self, images: NDArray[np.uint8], places: NDArray[np.int32], labels: NDArray[np.int32]
+    ) -> list[Matrix]:
+        colours = np.zeros((len(images), images.shape[-1]), np.float32)
+        return [
+            ByteImages(images, places, self.mean, colours),
+            labels.reshape(1, -1).astype(np.float32),
+        ]
 
     def _mean_crop(self) -> NDArray[np.float32]:
         if self.options.scalar_mean >= 0:
-            return np.full((1, 1, 1, 1), self.options.scalar_mean, np.float32)
-        return np.ascontiguousarray(self._centre(self.store.mean().reshape(*self.store.shape, 1)))
+            return np.full(self.shapes[0], self.options.scalar_mean, np.float32)
+        (top, left), (height, width) = (margin // 2 for margin in self._margins()), self.inner
+        mean = self.store.mean().reshape(self.store.shape)
+        return np.ascontiguousarray(mean[:, top : top + height, left : left + width])
 
     def _margins(self) -> tuple[int, int]:
         """How far a crop can move down and to the right."""
         (_, height, width), (inner_height, inner_width) = self.store.shape, self.inner
         return height - inner_height, width - inner_width
 
-    def _crop(self, images: NDArray[Any], y: int, x: int) -> NDArray[Any]:
-        return images[:, y : y + self.inner[0], x : x + self.inner[1]]
-
-    def _centre(self, images: NDArray[Any]) -> NDArray[Any]:
+    def _places(self, views: range) -> NDArray[np.int32]:
+        """Where these views lie, see ByteImages; the only one is the centre."""
         down, right = self._margins()
-        return self._crop(images, down // 2, right // 2)
+        every = view_places(down, right) if self.num_views > 1 else [(down // 2, right // 2, False)]
+        return np.array([every[view] for view in views], np.int32)
 
-    def _view(self, images: NDArray[np.uint8], view: int) -> NDArray[np.uint8]:
-        if self.num_views == 1:
-            return self._centre(images)
-        y, x, mirrored = view_places(*self._margins())[view]
-        crop = self._crop(images, y, x)
-        return crop[:, :, ::-1] if mirrored else crop
-
-    def _random_crops(
-        self, images: NDArray[np.uint8], rng: np.random.Generator
-    ) -> NDArray[np.uint8]:
-        cases = images.shape[-1]
-        down, right = self._margins()
-        y = rng.integers(0, down, cases, endpoint=True)
-        x = rng.integers(0, right, cases, endpoint=True)
-        windows = sliding_window_view(images, self.inner, axis=(1, 2))
-        crops = windows[:, y, x, np.arange(cases)]  # (channels, cases, inner, inner)
-        if self.options.mirror:
-            mirrored = rng.random(cases) < 0.5
-            crops[:, mirrored] = crops[:, mirrored, :, ::-1]
-        return crops.transpose(0, 2, 3, 1)
+    def _random_places(self, number: int, epoch: int, cases: int) -> NDArray[np.int32]:
+        rng = self.rng(number, epoch)
+        y, x = (rng.integers(0, margin, cases, endpoint=True) for margin in self._margins())
+        mirrored = rng.random(cases) < 0.5 if self.options.mirror else np.zeros(cases, bool)
+        return np.column_stack([y, x, mirrored]).astype(np.int32)
 
 
 def view_places(down: int, right: int) -> list[tuple[int, int, bool]]:

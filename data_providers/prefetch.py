@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
+from data_providers.byte_images import Matrix
 
-Matrices = list[NDArray[np.float32]]
+Matrices = Sequence[Matrix]
 
 
 class Prefetcher:

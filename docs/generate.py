@@ -170,6 +170,7 @@ _OPTION_VALUES: dict[Callable[[str], object], str] = {
     options.parse_names: "`a` or `a,b`",
     options.parse_float: "number",
     options.parse_format: "`npz` or `pickle`",
+    options.parse_precision: "`fp32`, `tf32` or `bf16`",
 }
 
 

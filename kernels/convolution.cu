@@ -13,13 +13,21 @@
 // with TAPS = C / GROUPS * K * K.
 // Constants: LOCAL, CHANNELS (C), HEIGHT, WIDTH (H, W), FILTERS (F), FILTER_SIZE (K), PADDING,
 // STRIDE, GROUPS, OUT_HEIGHT, OUT_WIDTH (P, Q); the sides of the tiles, FPROP_ROWS, FPROP_COLUMNS
-// and so on; IMAGE_QUADS: 1 if N is a multiple of 4, else 0.
-// Launch: grid (tiles of columns, tiles of rows, groups x parts), block TILE_THREADS. Parts are for
-// fprop the pixels if LOCAL, else 1; for dgrad the pixels if LOCAL, else STRIDE * STRIDE; for wgrad
-// the pixels if LOCAL, else what the sum is divided into.
+// and so on; IMAGE_QUADS: 1 if N is a multiple of 4, else 0; PRECISION of the factors: 0 float32,
+// 1 tf32, 2 bf16 (see mma.cuh), which numbers in memory do not have.
+// Launch: a grid of tiles of columns x tiles of rows x parts x groups in one dimension, columns
+// innermost, as the others end at 65535; block TILE_THREADS. Parts are for fprop the pixels if LOCAL,
+// else 1; for dgrad the pixels if LOCAL, else STRIDE * STRIDE; for wgrad the pixels if LOCAL, else what
+// the sum is divided into.
 
 #include "common.cuh"
 #include "gemm.cuh"
+#if PRECISION == 0
+#define CORE Ffma
+#else
+#include "mma.cuh"
+#define CORE Mma
+#endif
 
 constexpr int K = FILTER_SIZE;
 constexpr int GROUP_CHANNELS = CHANNELS / GROUPS, GROUP_FILTERS = FILTERS / GROUPS;
@@ -29,21 +37,25 @@ constexpr int PIXELS = HEIGHT * WIDTH, OUT_PIXELS = OUT_HEIGHT * OUT_WIDTH;
 constexpr int IMAGES_SPAN = IMAGE_QUADS ? QUAD : 1;
 constexpr int FILTERS_SPAN = GROUP_FILTERS % QUAD == 0 ? QUAD : 1;
 
-// What this block computes: its first row and column, its group, and its part.
-template <int ROWS_, int COLUMNS_>
+// What this block computes of a result with ALL_ROWS rows: its first row and column, its group, and
+// its part.
+template <int ALL_ROWS, int ROWS_, int COLUMNS_>
 struct Block {
     static constexpr int ROWS = ROWS_, COLUMNS = COLUMNS_, THREADS = TILE_THREADS<ROWS, COLUMNS>;
     int row, column, group, part;
 
-    __device__ explicit Block(int parts)
-        : row(blockIdx.y * ROWS),
-          column(blockIdx.x * COLUMNS),
-          group(blockIdx.z / parts),
-          part(blockIdx.z % parts) {}
+    __device__ explicit Block(int parts) {
+        constexpr int down = (ALL_ROWS + ROWS - 1) / ROWS;
+        const int across = gridDim.x / (down * GROUPS * parts), line = blockIdx.x / across;
+        column = blockIdx.x % across * COLUMNS;
+        row = line % down * ROWS;
+        part = line / down % parts;
+        group = line / down / parts;
+    }
 };
 
 struct Fprop {
-    using Tile = Block<FPROP_ROWS, FPROP_COLUMNS>;
+    using Tile = Block<GROUP_FILTERS, FPROP_ROWS, FPROP_COLUMNS>;
     using A = Lines<Tile::ROWS, FILTERS_SPAN>;
     using B = Lines<Tile::COLUMNS, IMAGES_SPAN>;
     static constexpr int SPAN = IMAGES_SPAN;
@@ -103,15 +115,16 @@ struct Fprop {
     }
 };
 
-// acts = neuron(sums + biases), for neurons that clamp to [low, high]; a NaN passes.
-extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS)
+// acts = neuron(sums + biases), for neurons that clamp to [low, high]; a NaN passes. It is enough
+// that one block is resident: to hold more the compiler would spill registers on sm_120.
+extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS, 1)
     fprop(const float* __restrict__ images, const float* __restrict__ filters,
           const float* __restrict__ biases, int bias_kind, float low, float high, float* acts,
           int add, int N) {
     Fprop problem{images, filters, biases, bias_kind, low, high, acts, add, N,
                   Fprop::Tile(LOCAL ? OUT_PIXELS : 1)};
     problem.locate();
-    multiply(problem, 0, (TAPS + DEPTH - 1) / DEPTH);
+    multiply<CORE>(problem, 0, (TAPS + DEPTH - 1) / DEPTH);
 }
 
 // Only every STRIDE-th row of a filter meets a given row of the image. So the rows and columns of
@@ -119,7 +132,7 @@ extern "C" __global__ void __launch_bounds__(Fprop::Tile::THREADS)
 // through the taps that these meet. Of a class (a, b) pixel i, j is at row a + i * STRIDE, column
 // b + j * STRIDE. If LOCAL, each pixel is worked on alone.
 struct Dgrad {
-    using Tile = Block<DGRAD_ROWS, DGRAD_COLUMNS>;
+    using Tile = Block<GROUP_CHANNELS, DGRAD_ROWS, DGRAD_COLUMNS>;
     using A = Columns<Tile::ROWS, FILTERS_SPAN>;
     using B = Lines<Tile::COLUMNS, IMAGES_SPAN>;
     static constexpr int SPAN = IMAGES_SPAN;
@@ -205,14 +218,14 @@ extern "C" __global__ void __launch_bounds__(Dgrad::Tile::THREADS)
     Dgrad problem{filters, acts_grad, images_grad, add, N,
                   Dgrad::Tile(LOCAL ? PIXELS : STRIDE * STRIDE)};
     problem.locate();
-    multiply(problem, 0, problem.steps());
+    multiply<CORE>(problem, 0, problem.steps());
 }
 
 // A step takes DEPTH images at one output pixel. If not LOCAL the steps are divided into parts,
 // whose sums are stored apart: (parts, TAPS, F), to be added up by sum_parts. Filters are few, and
 // one part would leave most of the device without work.
 struct Wgrad {
-    using Tile = Block<WGRAD_ROWS, WGRAD_COLUMNS>;
+    using Tile = Block<TAPS, WGRAD_ROWS, WGRAD_COLUMNS>;
     using A = Columns<Tile::ROWS, IMAGES_SPAN>;
     using B = Columns<Tile::COLUMNS, IMAGES_SPAN>;
     static constexpr int SPAN = 1;
@@ -263,5 +276,5 @@ extern "C" __global__ void __launch_bounds__(Wgrad::Tile::THREADS)
           float* filters_grad, int add, int N, int parts, int steps) {
     const Wgrad problem{images, acts_grad, filters_grad, add, N, Wgrad::Tile(parts)};
     const int first = problem.block.part * steps, end = OUT_PIXELS * problem.steps_per_pixel();
-    multiply(problem, first, first + steps < end ? first + steps : end);
+    multiply<CORE>(problem, first, first + steps < end ? first + steps : end);
 }

@@ -2,6 +2,7 @@
 // Shapes: (rows, N), labels (N). Launch `columns`, see common.cuh, where nothing else is said.
 
 #include "columns.cuh"
+#include "ranks.cuh"
 
 // In place.
 extern "C" __global__ void softmax_fprop(const float* inputs, float* acts, int rows, int N) {
@@ -29,27 +30,16 @@ extern "C" __global__ void softmax_bprop(const float* acts, const float* acts_gr
     }
 }
 
-// What the label of an image lacks of 1 of `slots` places that it shares with `ties` classes.
-__device__ inline float share_lacking(int slots, int ties) {
-    return slots <= 0 ? 1 : slots >= ties ? 0 : 1 - static_cast<float>(slots) / ties;
-}
-
-// The values of Ops.logreg_cost for each image, (3, N). A NaN at the label counts as wrong.
+// The values of Ops.logreg_cost for each image, (3, N).
 extern "C" __global__ void logreg_cost(const float* labels, const float* probs, int top,
                                        float* values, int rows, int N) {
     const int n = this_column(N);
     const float given = probs[static_cast<int>(labels[n]) * N + n];
-    int better = 0, ties = 0;
-    for (EACH_ROW(k, rows)) {
-        better += probs[k * N + n] > given;
-        ties += probs[k * N + n] == given;
-    }
-    better = sum_over_column(better);
-    ties = sum_over_column(ties);
+    const Rank rank(probs, given, n, rows, N);
     if (threadIdx.y > 0 || !has_column(N)) return;
     values[n] = -logf(given);
-    values[N + n] = given == given ? share_lacking(1 - better, ties) : 1;
-    values[2 * N + n] = given == given ? share_lacking(top - better, ties) : 1;
+    values[N + n] = rank.share_lacking(1);
+    values[2 * N + n] = rank.share_lacking(top);
 }
 
 // Launch `numbers` with size = rows * N.

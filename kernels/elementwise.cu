@@ -1,4 +1,4 @@
-// Neurons, sums, maxima and copies: one number at a time, in place where convnet.ops.base says so.
+// Neurons, prelu, sums, maxima and copies: one number at a time, in place where convnet.ops.base says so.
 // Shapes: flat arrays of `size` numbers, but for copy_cases. Launch `numbers`, see common.cuh.
 // Formulas: convnet/ops/spec/elementwise.py, convnet/neurons.py.
 
@@ -48,4 +48,29 @@ extern "C" __global__ void copy_cases(const float* source, int source_cases, flo
     if (i >= size) return;
     const int row = i / cases, n = i % cases;
     target[row * target_cases + n] = source[row * source_cases + n];
+}
+
+// prelu: images of channels of `length` numbers, a slope for each channel.
+
+extern "C" __global__ void prelu_fprop(const float* images, const float* slopes, float* acts,
+                                       int length, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const float x = images[i];
+    acts[i] = x > 0 ? x : slopes[i / length] * x;
+}
+
+extern "C" __global__ void prelu_dgrad(const float* images, const float* slopes,
+                                       const float* acts_grad, float* images_grad, int add,
+                                       int length, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const float factor = images[i] > 0 ? 1 : slopes[i / length];
+    store(&images_grad[i], factor * acts_grad[i], add);
+}
+
+extern "C" __global__ void prelu_terms(const float* images, const float* acts_grad, float* terms,
+                                       int size) {
+    const int i = this_number();
+    if (i < size) terms[i] = acts_grad[i] * (images[i] > 0 ? 0 : images[i]);
 }

@@ -1,6 +1,41 @@
 // Resampling and colours of images. Formulas: convnet/ops/spec/images.py.
 
-#include "common.cuh"
+#include "columns.cuh"
+
+// acts = ((pixels - mean) + colours) * scale: bytes (N, rows, columns, C), of which image n is cut
+// out at places(n) = (top, left, mirrored), to (C, H, W, N); mean (C, H, W), colours (N, C).
+// A block takes a piece of one row from 32 images. It reads along the row, whose pixels lie side by
+// side, and writes along the images. Launch: grid (ceil(N / 32), ceil(W * C / 128), H),
+// block (32, 8).
+constexpr int RUN = 128;
+
+extern "C" __global__ void prepare(const unsigned char* __restrict__ pixels,
+                                   const int* __restrict__ places,
+                                   const float* __restrict__ mean,
+                                   const float* __restrict__ colours, float scale, float* acts,
+                                   int rows, int columns, int C, int H, int W, int N) {
+    __shared__ unsigned char held[LANES][RUN + 4];  // images in different banks
+    const int first = blockIdx.y * RUN, y = blockIdx.z;
+    const int length = W * C - first < RUN ? W * C - first : RUN;
+    for (int image = threadIdx.y; image < LANES; image += TEAMS) {
+        const int n = blockIdx.x * LANES + image;
+        if (n >= N) break;
+        const int top = places[3 * n], left = places[3 * n + 1], mirrored = places[3 * n + 2];
+        const unsigned char* const row = pixels + ((n * rows + top + y) * columns + left) * C;
+        for (int i = threadIdx.x; i < length; i += LANES) {
+            const int x = (first + i) / C, c = (first + i) % C;
+            held[image][i] = row[(mirrored ? W - 1 - x : x) * C + c];
+        }
+    }
+    __syncthreads();
+    const int n = blockIdx.x * LANES + threadIdx.x;
+    if (n >= N) return;
+    for (int i = threadIdx.y; i < length; i += TEAMS) {
+        const int x = (first + i) / C, c = (first + i) % C;
+        const int place = (c * H + y) * W + x;
+        acts[place * N + n] = ((held[threadIdx.x][i] - mean[place]) + colours[n * C + c]) * scale;
+    }
+}
 
 // The part of a row of a resampling matrix that is not zero. A row of `length` numbers comes as
 // length + 2: first and last + 1 of those that are not zero, and then all of them.

@@ -4,36 +4,7 @@
 
 #include "common.cuh"
 #include "neurons.cuh"
-
-typedef unsigned int Word;
-
-struct Words {
-    Word of[4];
-};
-
-// What a draw depends on, see RandomKey in convnet/ops/roles.py, each modulo 2^32.
-struct Key {
-    Word seed, stream, epoch, batch, minibatch;
-};
-
-// The words of elements 4 * block .. 4 * block + 3 of a draw.
-__device__ inline Words philox(Word block, Key key) {
-    Word c0 = block, c1 = key.minibatch, c2 = key.batch, c3 = key.epoch;
-    Word k0 = key.seed, k1 = key.stream;
-    for (int round = 0; round < 10; ++round) {
-        const unsigned long long product0 = 0xD2511F53ull * c0, product1 = 0xCD9E8D57ull * c2;
-        c0 = static_cast<Word>(product1 >> 32) ^ c1 ^ k0;
-        c1 = static_cast<Word>(product1);
-        c2 = static_cast<Word>(product0 >> 32) ^ c3 ^ k1;
-        c3 = static_cast<Word>(product0);
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    return Words{{c0, c1, c2, c3}};
-}
-
-// The number in [0, 1) that a word stands for.
-__device__ inline float uniform(Word word) { return (word >> 8) * (1.0f / (1 << 24)); }
+#include "philox.cuh"
 
 // Whether uniform(element) < keep, where threshold = ceil(keep * 2^24).
 __device__ inline bool kept(unsigned long long element, Word threshold, Key key) {
@@ -43,11 +14,9 @@ __device__ inline bool kept(unsigned long long element, Word threshold, Key key)
 // acts = scale * inputs where an element is kept, else 0. Flat arrays; in place.
 // Launch `numbers`, with a thread for four of them.
 extern "C" __global__ void dropout(const float* inputs, unsigned int threshold, float scale,
-                                   unsigned int seed, unsigned int stream, unsigned int epoch,
-                                   unsigned int batch, unsigned int minibatch, float* acts, int add,
-                                   int size) {
+                                   const Word* key, float* acts, int add, int size) {
     const int first = 4 * this_number();
-    const Words words = philox(this_number(), Key{seed, stream, epoch, batch, minibatch});
+    const Words words = philox(this_number(), key_at(key));
     for (int j = 0; j < 4 && first + j < size; ++j) {
         const int i = first + j;
         store(&acts[i], words.of[j] >> 8 < threshold ? scale * inputs[i] : 0, add);
@@ -59,12 +28,10 @@ extern "C" __global__ void dropout(const float* inputs, unsigned int threshold, 
 // those elements of uniform ones (Box and Muller, 1958).
 // Launch `numbers`, with a thread for four of them.
 extern "C" __global__ void noisy_neuron_fprop(const float* inputs, int neuron, float a, float b,
-                                              float c, float d, float e, float f,
-                                              unsigned int seed, unsigned int stream,
-                                              unsigned int epoch, unsigned int batch,
-                                              unsigned int minibatch, float* acts, int size) {
+                                              float c, float d, float e, float f, const Word* key,
+                                              float* acts, int size) {
     const int first = 4 * this_number();
-    const Words words = philox(this_number(), Key{seed, stream, epoch, batch, minibatch});
+    const Words words = philox(this_number(), key_at(key));
     const SoftLif lif(Parameters{a, b, c, d, e, f});
     for (int j = 0; j < 4 && first + j < size; ++j) {
         const float x = inputs[first + j];
@@ -91,48 +58,40 @@ __device__ inline bool connected(int k, int f, int n, int F, int N, Word thresho
 
 extern "C" __global__ void dropconnect_fprop(
     const float* __restrict__ inputs, const float* __restrict__ weights,
-    const float* __restrict__ biases, unsigned int threshold, unsigned int weights_seed,
-    unsigned int weights_stream, unsigned int weights_epoch, unsigned int weights_batch,
-    unsigned int weights_minibatch, unsigned int seed, unsigned int stream, unsigned int epoch,
-    unsigned int batch, unsigned int minibatch, float* acts, int K, int F, int N, int size) {
+    const float* __restrict__ biases, unsigned int threshold, const Word* weights_key,
+    const Word* biases_key, float* acts, int K, int F, int N, int size) {
     const int i = this_number();
     if (i >= size) return;
     const int f = i / N, n = i % N;
-    const Key weights_key{weights_seed, weights_stream, weights_epoch, weights_batch,
-                          weights_minibatch};
-    float sum = kept(i, threshold, Key{seed, stream, epoch, batch, minibatch}) ? biases[f] : 0;
+    float sum = kept(i, threshold, key_at(biases_key)) ? biases[f] : 0;
     for (int k = 0; k < K; ++k)
-        if (connected(k, f, n, F, N, threshold, weights_key))
+        if (connected(k, f, n, F, N, threshold, key_at(weights_key)))
             sum += weights[k * F + f] * inputs[k * N + n];
     acts[i] = sum;
 }
 
 extern "C" __global__ void dropconnect_dgrad(
     const float* __restrict__ weights, const float* __restrict__ acts_grad, unsigned int threshold,
-    unsigned int seed, unsigned int stream, unsigned int epoch, unsigned int batch,
-    unsigned int minibatch, float* inputs_grad, int add, int F, int N, int size) {
+    const Word* key, float* inputs_grad, int add, int F, int N, int size) {
     const int i = this_number();
     if (i >= size) return;
     const int k = i / N, n = i % N;
-    const Key key{seed, stream, epoch, batch, minibatch};
     float sum = 0;
     for (int f = 0; f < F; ++f)
-        if (connected(k, f, n, F, N, threshold, key))
+        if (connected(k, f, n, F, N, threshold, key_at(key)))
             sum += weights[k * F + f] * acts_grad[f * N + n];
     store(&inputs_grad[i], sum, add);
 }
 
 extern "C" __global__ void dropconnect_wgrad(
     const float* __restrict__ inputs, const float* __restrict__ acts_grad, unsigned int threshold,
-    unsigned int seed, unsigned int stream, unsigned int epoch, unsigned int batch,
-    unsigned int minibatch, float* weights_grad, int add, int F, int N, int size) {
+    const Word* key, float* weights_grad, int add, int F, int N, int size) {
     const int i = this_number();
     if (i >= size) return;
     const int k = i / F, f = i % F;
-    const Key key{seed, stream, epoch, batch, minibatch};
     float sum = 0;
     for (int n = 0; n < N; ++n)
-        if (connected(k, f, n, F, N, threshold, key))
+        if (connected(k, f, n, F, N, threshold, key_at(key)))
             sum += inputs[k * N + n] * acts_grad[f * N + n];
     store(&weights_grad[i], sum, add);
 }

@@ -2,23 +2,26 @@
 
 #include "columns.cuh"
 
-// `rate` is per case, `decay` already times the rate. Flat arrays. Launch `numbers`.
+// `rate` is one number, which changes from step to step. Flat arrays. Launch `numbers`.
 extern "C" __global__ void sgd(float* weights, float* increments, const float* gradients,
-                               float momentum, float rate, float decay, int size) {
+                               float momentum, const float* rate, float cases, float decay,
+                               int size) {
     const int i = this_number();
     if (i >= size) return;
     const float w = weights[i];
-    const float increment = momentum * increments[i] - rate * gradients[i] - decay * w;
+    const float increment =
+        momentum * increments[i] - *rate / cases * gradients[i] - decay * *rate * w;
     increments[i] = increment;
     weights[i] = w + increment;
 }
 
 // Scales columns of weights (modules, rows, F) so that their norms lie between low and high.
-// Launch: grid (ceil(F / 32), modules), block (32, 8).
+// Launch: grid ceil(F / 32) * modules, block (32, 8).
 extern "C" __global__ void bound_columns(float* weights, float low, float high, int centred,
                                          int rows, int F) {
-    const int f = blockIdx.x * LANES + threadIdx.x;
-    float* const column = weights + blockIdx.y * rows * F + f;
+    const int across = (F + LANES - 1) / LANES, module = blockIdx.x / across;
+    const int f = blockIdx.x % across * LANES + threadIdx.x;
+    float* const column = weights + module * rows * F + f;
     const int length = f < F ? rows : 0;  // threads beyond the last column have nothing to sum
     double mean = 0, squares = 0;
     if (centred) {

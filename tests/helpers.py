@@ -66,6 +66,20 @@ def between(layers: str) -> str:
     return DATA + BELOW + layers + CLASSIFIER
 
 
+# Layer types that no version of the original has, and a layer of one.
+NEW_TYPES = {
+    "batchnorm",
+    "prelu",
+    "l2norm",
+    "cosfc",
+    "stopgrad",
+    "cost.margin",
+    "cost.triplet",
+    "cost.center",
+    "cost.contrastive",
+}
+NEW_LAYER = layer("b1", "batchnorm", "c3", neuron="relu")
+
 # All kinds of layers, several users of one output, one input twice, shared weights.
 EVERYTHING = between(
     layer("c1", "conv", "below,data", channels="4,2", filters=4, filterSize="3,5",
@@ -75,7 +89,8 @@ EVERYTHING = between(
     + layer("c2", "conv", "p1", channels=4, filters=4, filterSize=3, padding=1, initW=0.2)
     + layer("c3", "conv", "c2", channels=4, filters=4, filterSize=3, padding=1,
             weightSource="c2", neuron="tanh[1.5,0.5]")
-    + layer("n2", "rnorm", "c3", channels=4, size=2)
+    + NEW_LAYER
+    + layer("n2", "rnorm", "b1", channels=4, size=2)
     + layer("l1", "local", "n2,p1", channels=4, filters=3, filterSize=2, padding=1, initW=0.2,
             neuron="relu")
     + layer("a1", "pool", "l1", channels=3, sizeX=2, stride=1, pool="avg", start=-1)
@@ -127,7 +142,7 @@ def make_net(
     return Net(graph, ops, batch_size=batch_size, seed=seed, keep=keep, conserve_mem=conserve_mem)
 
 
-def emulated_ops() -> Ops:
+def emulated_ops(precision: str = "fp32") -> Ops:
     """The GPU backend on the emulated device; skips the test where its compiler is missing.
 
     CONVNET_TEST_BACKEND=cuda runs the same tests on a GPU.
@@ -135,7 +150,7 @@ def emulated_ops() -> Ops:
     backend = os.environ.get("CONVNET_TEST_BACKEND", "emulated")
     if backend == "emulated" and not shutil.which(COMPILER):
         pytest.skip(f"the emulated device compiles kernels by {COMPILER}, which is not installed")
-    return make_ops(backend)
+    return make_ops(backend, precision)
 
 
 def make_batch(shapes: DataShapes = SHAPES, cases: int = 4, seed: int = 0) -> list[np.ndarray]:

@@ -117,6 +117,13 @@ def test_backends() -> None:
     )
 
 
+def test_precisions() -> None:
+    with pytest.raises(OptionError, match="--precision must be one of fp32, tf32, bf16; found '8'"):
+        make_ops("emulated", "8")
+    with pytest.raises(OptionError, match="--precision bf16 is arithmetic of a GPU"):
+        make_ops("reference", "bf16")
+
+
 def test_load_a_checkpoint(files: tuple[Path, Path], tmp_path: Path) -> None:
     net = convnet.build(*files, data_shapes=SHAPES, batch_size=4)
     net.train_step(make_batch())

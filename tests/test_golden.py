@@ -83,12 +83,29 @@ def test_ten_steps(make_ops: Callable[[], Ops], tolerance: float) -> None:
     np.testing.assert_allclose(costs, GOLDEN, rtol=tolerance)
 
 
-@pytest.mark.parametrize("make_ops", [CpuOps, emulated_ops])
+@pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 2e-4), ("bf16", 4e-3)])
+def test_ten_steps_on_tensor_cores(precision: str, tolerance: float) -> None:
+    """Five to six times the difference that there is, which is that of the factors' rounding."""
+    _, costs = train(emulated_ops(precision))
+    np.testing.assert_allclose(np.array(costs)[:, 0], np.array(GOLDEN)[:, 0], rtol=tolerance)
+
+
+@pytest.mark.parametrize("make_ops", [CpuOps, emulated_ops, lambda: emulated_ops("tf32")])
 def test_a_run_repeats_bit_for_bit(make_ops: Callable[[], Ops]) -> None:
     (one, costs), (two, again) = train(make_ops()), train(make_ops())
     assert costs == again
     for name, values in one.state().items():
         np.testing.assert_array_equal(values, two.state()[name])
+
+
+def test_replayed_steps_have_the_same_bits() -> None:
+    """On the device, as if its calls were made one by one."""
+    ops = emulated_ops()
+    ops.capture = lambda run: None
+    (replayed, costs), (called, again) = train(emulated_ops()), train(ops)
+    assert costs == again
+    for name, values in called.state().items():
+        np.testing.assert_array_equal(replayed.state()[name], values)
 
 
 def test_backends_drop_the_same() -> None:

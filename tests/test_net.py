@@ -10,7 +10,8 @@ import pytest
 
 from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.layer_types.base import CHECK, TEST, TRAIN, Mode
-from convnet.net import REMEDY, Net
+from convnet.net import Net
+from convnet.nonfinite import REMEDY
 from convnet.ops.base import Ops
 from convnet.ops.cpu import CpuOps
 from convnet.ops.reference import ReferenceOps
@@ -437,7 +438,8 @@ def test_a_graph_serves_one_net() -> None:
 
 def test_matrices_must_be_arrays() -> None:
     images, labels = make_batch()
-    with pytest.raises(BatchError, match=r"^matrix 0 must be a numpy array; found list$"):
+    says = r"^matrix 0 must be a numpy array or ByteImages; found list$"
+    with pytest.raises(BatchError, match=says):
         make_net(between(FC)).forward([images.tolist(), labels])
 
 

@@ -63,7 +63,8 @@ def test_every_option_can_be_given_and_has_help(capsys):
     examples = {str: "text", int: "4", float: "1.5", bool: "1", list: "2"}
     for name, field in FIELDS.items():
         default = getattr(Options(), name)
-        text = "npz" if name == "feature_format" else examples[type(default)]
+        chosen = {"feature_format": "npz", "precision": "tf32"}
+        text = chosen.get(name, examples[type(default)])
         (value,) = parse_options([option_name(name), text]).values()
         assert type(value) is type(default)
         assert field.metadata["help"]

@@ -68,7 +68,7 @@ def test_rows_of_activities() -> None:
     recorder.as_ops().add_scaled(x.rows(2, 2), 3.0, y.rows(0, 2))
     program = compile_program(recorder.calls, {}, 3, [x, y])
     runner = Runner(ReferenceOps())
-    runner.reserve(program)
+    runner.reserve(runner.sizes_for(program, program.batch_size))
     runner.array(program, x, 2)[...] = np.arange(8.0).reshape(4, 2)
     runner.run(program, 2, Clock())
     assert runner.array(program, y, 2).tolist() == [[12, 15], [18, 21], [0, 2], [4, 6]]

@@ -9,7 +9,7 @@ from convnet import cli, profile
 from convnet.layer_types.base import TEST, TRAIN
 from convnet.ops.cpu import CpuOps
 from convnet.plan import Call, Part, new_buffer
-from tests.helpers import EVERYTHING, make_net
+from tests.helpers import BELOW, CLASSES, DATA, EVERYTHING, layer, make_net
 from tests.train.helpers import SHAPE, Workplace
 
 
@@ -83,3 +83,13 @@ def test_weights_of_a_testing_step_stay():
     before = net.state()
     profile.profile(net, TEST, repeats=1)
     assert all((before[name] == value).all() for name, value in net.state().items())
+
+
+@pytest.mark.parametrize("kind", ["margin", "hingeloss", "center", "triplet"])
+def test_the_minibatch_that_is_made_up_suits_the_costs(kind):
+    scores = "cosfc" if kind == "margin" else "fc"
+    keys = {"classes": CLASSES} if kind == "center" else {}
+    text = layer("scores", scores, "below", outputs=CLASSES, initW=0.1)
+    text = DATA + BELOW + text + layer("cost", f"cost.{kind}", "labels,scores", **keys)
+    net = make_net(text)
+    net.train_step(profile.random_batch(net))

@@ -23,6 +23,7 @@ NETS = [
     ("cifar10-18pct", (3, 32, 32), 89_578),
     ("cifar10-13pct", (3, 24, 24), 1_116_490),
     ("cifar10-11pct", (3, 24, 24), 2_112_970),
+    ("cifar10-resnet20", (3, 32, 32), 272_474),
     ("tiny-imagenet", (3, 56, 56), 1_663_316),
     ("imagenet-1gpu", (3, 224, 224), 61_100_840),
     ("imagenet-2gpu-data", (3, 224, 224), 61_100_840),
@@ -30,6 +31,7 @@ NETS = [
     ("imagenet-4gpu-data", (3, 224, 224), 61_100_840),
     ("imagenet-4gpu-data-model", (3, 224, 224), 61_100_840),
     ("imagenet-vgg11", (3, 224, 224), 132_863_336),
+    ("imagenet-resnet50", (3, 224, 224), 25_557_032),  # torchvision's
 ]
 SMALL = [net for net in NETS if net[2] < 10**7]
 LARGE = [net for net in NETS if net not in SMALL]

@@ -71,6 +71,18 @@ def test_a_convolution_becomes_local(net: Net) -> None:
     np.testing.assert_array_equal(local.state()["b.weights.0.inc"], net.state()["b.weights.0.inc"])
 
 
+def test_a_convolution_without_biases_becomes_local() -> None:
+    text = TEXT.replace("[a]\n", "[a]\nbiases=0\n")
+    net = build(Source("net.cfg", text))
+    definition, state = transform(
+        Source("net.cfg", text), net.graph, net.state(), conv_to_local=["a"]
+    )
+    local = build(definition)
+    local.load_state(state)
+    assert "a.biases" not in local.parameters
+    assert_same_outputs(net, local)
+
+
 @pytest.mark.parametrize("name", ["b", "c"])
 def test_layers_that_share_filters_become_local_together(net: Net, name: str) -> None:
     local = transformed(net, conv_to_local=[name])

@@ -152,6 +152,27 @@ class Parameter:
         return mode.all_gradients or self.rate is None or self.rate.base > 0
 
 
+class State:
+    """A matrix that lasts from step to step and is saved with the weights, but is not learned.
+
+    Such as running statistics: the layer changes it by operations of its own, in `update_states`.
+
+    Attributes:
+        name: "<layer>.<label>".
+        shape: of the matrix.
+        start: what all its numbers begin with, or an array that broadcasts to the shape.
+        value: its buffer; the net gives it its array.
+    """
+
+    def __init__(
+        self, layer: str, label: str, shape: tuple[int, int], start: np.ndarray | float = 0.0
+    ) -> None:
+        self.name = f"{layer}.{label}"
+        self.shape = shape
+        self.start = start
+        self.value = new_buffer(self.name, shape, per_case=False)
+
+
 class Layer(ABC):
     """One section of the layer-definition file, with its shape worked out.
 
@@ -177,6 +198,7 @@ class Layer(ABC):
     max_inputs: ClassVar[int | None] = 1
     needs_parameters: ClassVar[bool] = False  # a section in the parameter file
     has_output: ClassVar[bool] = True
+    passes_gradient: ClassVar[bool] = True  # to its inputs
 
     shape: Shape
 
@@ -206,6 +228,11 @@ class Layer(ABC):
         return tuple(dict.fromkeys(p for p in self.parameters if p.layer == self.name))
 
     @property
+    def states(self) -> tuple[State, ...]:
+        """What the layer remembers besides its parameters."""
+        return ()
+
+    @property
     def multiply_adds(self) -> int:
         """Of the forward pass, per image."""
         return 0
@@ -227,10 +254,19 @@ class Layer(ABC):
         """Computes the gradients of the inputs and of the parameters."""
         raise NotImplementedError(f"layer type {self.type_name} has no backward pass")
 
-    def temporary(self, name: str, shape: Sequence[int]) -> Buffer:
-        """Memory per image that forward leaves for backward, besides x and y."""
+    def update_states(self, ops: Ops, mode: Mode) -> None:  # noqa: B027 - most have none
+        """Changes `states` by what a minibatch has shown; called last in a pass that learns.
+
+        So a pass that is stopped before its backward pass, since a cost is not finite, leaves no
+        trace, and outputs that are computed again for the backward pass count once.
+        """
+
+    def temporary(self, name: str, shape: Sequence[int], *, per_case: bool = True) -> Buffer:
+        """Memory (per image) that forward leaves for backward, besides x and y."""
         if name not in self.temporaries:
-            self.temporaries[name] = new_buffer(f"{self.name}.{name}", shape, part=self.part)
+            self.temporaries[name] = new_buffer(
+                f"{self.name}.{name}", shape, per_case=per_case, part=self.part
+            )
         return self.temporaries[name]
 
     def random_key(self, label: str = "") -> Callable[[Clock], RandomKey]:

@@ -16,7 +16,7 @@ from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
 from convnet.geometry import Shape
 from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Earlier, Layer, Mode
-from convnet.layer_types.data import DataLayer
+from convnet.layer_types.data import DataLayer, Matrices
 from convnet.ops.base import Ops
 from convnet.plan import Buffer, Part, new_buffer
 
@@ -118,7 +118,7 @@ class CostLayer(Layer):
         """The costs that are reported as one under this cost's name: itself and all below it."""
         return [self, *(member for child in self.children for member in child.family)]
 
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+    def check_data(self, matrices: Matrices) -> None:
         """Looks at the data of a batch before it is used.
 
         Raises:
@@ -131,7 +131,12 @@ class CostLayer(Layer):
 
 
 class ClassLabelCost(CostLayer):
-    """Base of costs with two inputs: the labels, one number per image, and one row per class."""
+    """Base of costs with two inputs: the labels, one number per image, and one row per class.
+
+    Attributes:
+        classes: the number of classes.
+        classes_of: the layer that says it.
+    """
 
     min_inputs = 2
     max_inputs = 2
@@ -140,15 +145,34 @@ class ClassLabelCost(CostLayer):
         super().__init__(spec, inputs, earlier)
         self.labels = label_layer(self.inputs[0])
         self.classes = self.inputs[1].shape.size
+        self.classes_of = self.inputs[1].name
 
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+    def check_data(self, matrices: Matrices) -> None:
         labels = self.labels.read(matrices)
         valid = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
         if not valid.all():
             raise BatchError(
                 f"labels must be whole numbers from 0 to {self.classes - 1}, the classes of "
-                f"'{self.inputs[1].name}'; found {labels[~valid][0]:g}"
+                f"'{self.classes_of}'; found {labels[~valid][0]:g}"
             )
+
+
+class GroupLabelCost(CostLayer):
+    """Base of costs with two inputs: the labels, one number per image, and any layer.
+
+    Only which images have equal labels matters, so there is no number of classes.
+    """
+
+    min_inputs = 2
+    max_inputs = 2
+
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
+        super().__init__(spec, inputs, earlier)
+        self.labels = label_layer(self.inputs[0])
+
+    def check_data(self, matrices: Matrices) -> None:
+        if not np.isfinite(self.labels.read(matrices)).all():
+            raise BatchError(f"labels of '{self.name}' must be finite numbers")
 
 
 def label_layer(layer: Layer) -> DataLayer:

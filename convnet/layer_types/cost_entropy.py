@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-import numpy as np
-
 from convnet.config.keys import Float, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
 from convnet.layer_types.base import Backward, Earlier, Layer, Mode
 from convnet.layer_types.cost import CostLayer, check_softmax
-from convnet.layer_types.data import DataLayer
+from convnet.layer_types.data import DataLayer, Matrices
 from convnet.layer_types.elementwise import NeuronLayer
 from convnet.ops.base import Ops
 from convnet.plan import Buffer
@@ -35,7 +33,7 @@ class LabelMatrixCost(CostLayer):
             )
         self.labels = labels
 
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+    def check_data(self, matrices: Matrices) -> None:
         labels = self.labels.read(matrices)
         valid = (labels >= 0) & (labels <= 1)
         if not valid.all():

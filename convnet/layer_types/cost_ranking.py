@@ -10,8 +10,8 @@ from convnet.config.keys import Ignored, Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
 from convnet.layer_types.base import Backward, Earlier, Layer, Mode
-from convnet.layer_types.cost import ClassLabelCost, CostLayer, label_layer
-from convnet.layer_types.data import DataLayer
+from convnet.layer_types.cost import ClassLabelCost, CostLayer, GroupLabelCost
+from convnet.layer_types.data import DataLayer, Matrices
 from convnet.ops.base import Ops
 from convnet.plan import Buffer
 
@@ -44,7 +44,7 @@ class HingelossCost(ClassLabelCost):
             ops.hinge_bprop(labels, inputs, self.coeff, grad.buffer.reshape(-1), grad.add)
 
 
-class GsinlabelCost(CostLayer):
+class GsinlabelCost(GroupLabelCost):
     """Group sparsity: images with the same label shall use the same channels.
 
     The sum over channels and labels of sqrt(n * sum of the squares of the channel in the n images
@@ -59,13 +59,10 @@ class GsinlabelCost(CostLayer):
         Key("channels", Int(min=1), "channels of the second input"),
         Key("imgSize", Ignored(), "side of the images; known anyway", default=None),
     )
-    min_inputs = 2
-    max_inputs = 2
     value_names = ("group sparsity",)
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
-        self.labels = label_layer(self.inputs[0])
         self.channels: int = spec.values["channels"]
         size = self.inputs[1].shape.size
         if size % self.channels:
@@ -73,10 +70,6 @@ class GsinlabelCost(CostLayer):
                 f"input '{self.inputs[1].name}' has {size} numbers, not a multiple of "
                 f"channels={self.channels}"
             )
-
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
-        if not np.isfinite(self.labels.read(matrices)).all():
-            raise BatchError(f"labels of '{self.name}' must be finite numbers")
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
         inputs = x[1].reshape(self.channels, -1)
@@ -121,7 +114,7 @@ class LocrankCost(CostLayer):
             )
         self.weights = weights
 
-    def check_data(self, matrices: Sequence[np.ndarray]) -> None:
+    def check_data(self, matrices: Matrices) -> None:
         weights = self.weights.read(matrices)
         valid = np.isfinite(weights) & (weights >= 0)
         if not valid.all():

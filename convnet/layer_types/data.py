@@ -12,7 +12,10 @@ from convnet.errors import ShapeError
 from convnet.geometry import Shape
 from convnet.layer_types.base import Layer, Mode
 from convnet.ops.base import Ops
+from convnet.ops.spec.images import ByteImages, Source
 from convnet.plan import Buffer
+
+Matrices = Sequence[Source]
 
 
 class DataLayer(Layer):
@@ -49,6 +52,12 @@ class DataLayer(Layer):
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
         """Nothing: the net uploads the data before each step."""
 
-    def read(self, matrices: Sequence[np.ndarray]) -> np.ndarray:
+    def read(self, matrices: Matrices) -> np.ndarray:
         """The rows of a batch that this layer puts out."""
-        return matrices[self.index][self.rows]
+        return np.asarray(matrices[self.index])[self.rows]
+
+    def source(self, matrices: Matrices) -> Source:
+        """The same to be uploaded: images that are bytes become numbers where the net runs."""
+        matrix = matrices[self.index]
+        whole = isinstance(matrix, ByteImages) and self.shape.size == self.matrix_rows
+        return matrix if whole else self.read(matrices)

@@ -172,6 +172,25 @@ class UnionLayer(ConcatLayer):
     max_inputs = 2
 
 
+class StopgradLayer(Layer):
+    """Its input as it is, but no gradient for the layers below, as if it were a constant.
+
+    Central differences know nothing of that: --check-grads finds other gradients below it.
+    """
+
+    type_name = "stopgrad"
+    title = "stop-gradient layer"
+    keys = (NEURON_KEY, GPU_KEY)
+    passes_gradient = False
+
+    def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
+        super().__init__(spec, inputs)
+        self.shape = self.inputs[0].shape
+
+    def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
+        ops.add_scaled(x[0], 1.0, y)
+
+
 class DropoutLayer(Layer):
     """Zeroes each number with probability 1 - keep while training; divides the rest by keep."""
 

@@ -119,10 +119,13 @@ class FcdropcLayer(FcLayer):
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
+        if not self.biases:
+            raise ShapeError("biases=0: layers with dropconnect have biases")
         self.keep: float = 1 - spec.values["rate"]
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
         if mode.train:
+            assert self.biases
             ops.dropconnect_fprop(
                 x[0].reshape(-1),
                 self.weights[0].value,
@@ -142,6 +145,7 @@ class FcdropcLayer(FcLayer):
             ops.add_scaled(b.dy, self.keep, masked)
             super().backward(ops, replace(b, dy=masked))
             return
+        assert self.biases
         weights, dy = self.weights[0], b.dy.reshape(-1)
         key = for_each_run(self.random_key(".weights"))
         if self.biases.is_trained(b.mode):

@@ -1,4 +1,4 @@
-"""What layers with weights have in common: one weight matrix per input, one bias vector."""
+"""What layers with weights have in common: one weight matrix per input, a bias vector."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from convnet.config.keys import Float, Ignored, Int, Key, Names, Rate, Text
+from convnet.config.keys import Bool, Float, Ignored, Int, Key, Names, Rate, Text
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
@@ -45,6 +45,7 @@ class WeightLayer(Layer):
             default=0.01,
             per_input=True,
         ),
+        Key("biases", Bool(), "false: the layer has none", default=True),
         Key("initB", Float(), "initial value of the biases", default=0.0),
         Key(
             "initWFunc",
@@ -115,7 +116,7 @@ class WeightLayer(Layer):
         super().__init__(spec, inputs)
         self._earlier = earlier
         self.weights: list[Parameter] = []
-        self.biases: Parameter
+        self.biases: Parameter | None = None
 
     def make_parameters(
         self,
@@ -154,16 +155,17 @@ class WeightLayer(Layer):
                     function=v["initWFunc"],
                 )
             )
-        self.biases = Parameter(
-            self.name,
-            "biases",
-            bias_shape,
-            init_value=v["initB"],
-            rate=v["epsB"],
-            momentum=v["momB"] or 0.0,
-            period=v["updatePeriod"],
-            function=v["initBFunc"],
-        )
+        if v.get("biases"):
+            self.biases = Parameter(
+                self.name,
+                "biases",
+                bias_shape,
+                init_value=v["initB"],
+                rate=v["epsB"],
+                momentum=v["momB"] or 0.0,
+                period=v["updatePeriod"],
+                function=v["initBFunc"],
+            )
 
     def bounds(self, i: int) -> list[tuple[int, float, float, bool]]:
         """What Ops.bound_columns is told after each update of weight matrix i."""
@@ -194,16 +196,16 @@ class WeightLayer(Layer):
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        return (*self.weights, self.biases)
+        return (*self.weights, self.biases) if self.biases else tuple(self.weights)
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
         last = len(x) - 1
         for i, weights in enumerate(self.weights):
-            biases = self.biases.value if i == last else None
+            biases = self.biases.value if self.biases and i == last else None
             self.fprop(ops, i, x[i], weights.value, biases, y, add=i > 0)
 
     def backward(self, ops: Ops, b: Backward) -> None:
-        if self.biases.is_trained(b.mode):
+        if self.biases and self.biases.is_trained(b.mode):
             ops.bias_grad(b.dy, self.biases.gradient, add=b.adds_to(self.biases))
         for i, weights in enumerate(self.weights):
             if weights.is_trained(b.mode):

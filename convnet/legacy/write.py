@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -133,7 +133,7 @@ def _field(layer: Layer, field: Field) -> dict[str, Any]:
     return {field.names[0]: field.form.stored(layer, value)}
 
 
-def _fail(layer: Layer, text: str) -> None:
+def _fail(layer: Layer, text: str) -> NoReturn:
     raise CheckpointError(f"Layer '{layer.name}': {text}")
 
 
@@ -149,6 +149,8 @@ def _check_square(layer: Layer, height: int, width: int) -> None:
 
 
 def _weights(layer: WeightLayer, matrices: _Matrices) -> dict[str, Any]:
+    if not layer.biases:
+        _fail(layer, "biases=0: cuda-convnet2's layers have biases")
     owners, indices = [], []
     for i, parameter in enumerate(layer.weights):
         number = int(parameter.name.rpartition(".")[2])

@@ -26,36 +26,37 @@ from typing import Any
 import numpy as np
 
 from convnet.ops.roles import Array, In, InOut, Out, RandomKey
+from convnet.ops.spec.batchnorm import BatchnormOps
 from convnet.ops.spec.convolution import ConvolutionOps
 from convnet.ops.spec.costs import CostOps
+from convnet.ops.spec.device import DeviceOps
 from convnet.ops.spec.elementwise import ElementwiseOps
 from convnet.ops.spec.images import ImageOps
+from convnet.ops.spec.metric import MetricOps
 from convnet.ops.spec.random import RandomOps
 from convnet.ops.spec.windows import WindowOps
 
 __all__ = ["IN_PLACE", "Array", "In", "InOut", "Ops", "Out", "RandomKey"]
 
 
-class Ops(ConvolutionOps, WindowOps, ImageOps, ElementwiseOps, RandomOps, CostOps):
+class Ops(
+    ConvolutionOps,
+    WindowOps,
+    BatchnormOps,
+    ImageOps,
+    ElementwiseOps,
+    RandomOps,
+    CostOps,
+    DeviceOps,
+    MetricOps,
+):
     """One backend. `dtype` is the type of all its arrays.
 
-    The families of operations are in convnet/ops/spec/; memory and learning are here.
+    The families of operations are in convnet/ops/spec/, memory too; learning is here.
     """
 
     name: str
     dtype: np.dtype[Any]
-
-    @abstractmethod
-    def empty(self, size: int) -> Array:
-        """A new array of shape (size,), content undefined, aligned for vector loads."""
-
-    @abstractmethod
-    def upload(self, source: np.ndarray, target: Out) -> None:
-        """Copies a host array into `target` (same shape), converting to `dtype`."""
-
-    @abstractmethod
-    def download(self, source: In) -> np.ndarray:
-        """A host copy of `source`."""
 
     @abstractmethod
     def sgd(
@@ -96,4 +97,9 @@ IN_PLACE = {
     "lab_curve_fprop": ("inputs", "acts"),
     "lab_curve_bprop": ("acts_grad", "inputs_grad"),
     "softmax_fprop": ("inputs", "acts"),
+    "batchnorm_fprop": ("images", "acts"),
+    "batchnorm_dgrad": ("acts_grad", "images_grad"),
+    "prelu_fprop": ("images", "acts"),
+    "prelu_dgrad": ("acts_grad", "images_grad"),
+    "prelu_terms": ("acts_grad", "terms"),
 }

@@ -57,12 +57,15 @@ def start(given: dict[str, Any]) -> None:
     for layer in net.graph.values():
         report.text(report.layer_line(layer))
     report.text(report.RULE)
-    testing = options.test_only or bool(options.write_features)
-    if options.show_plan:
-        report.text(str(net.recording(TEST if testing else TRAIN).program))
-        report.text(report.RULE)
     if options.write_features:
         net.keep(options.write_features)
+    modes = [TEST] if options.test_only or options.write_features else [TRAIN, TEST]
+    net.reserve(*modes)
+    if options.show_plan:
+        report.text(str(net.recording(modes[0]).program))
+        report.text(net.memory_summary())
+        report.text(report.RULE)
+    if options.write_features:
         write_features(session)
         return
     if options.test_out or given.get("logreg_name"):
@@ -92,7 +95,8 @@ def _announce(session: Session) -> None:
     report.text("Training ConvNet")
     report.text(report.option_table(session.options))
     report.text(report.RULE)
-    device = "the CPU" if session.backend == "cpu" else f"the GPU ({session.backend})"
+    gpu = f"the GPU ({session.backend}, {session.options.precision})"
+    device = "the CPU" if session.backend == "cpu" else gpu
     report.text(f"Running on {device}; a first run compiles its kernels, about half a minute")
     report.text(f"Current time: {time.asctime()}")
     report.text(f"Saving checkpoints to {session.directory}")

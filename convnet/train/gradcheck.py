@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from convnet.layer_types.base import CHECK
-from convnet.net import Matrices, Net
+from convnet.layer_types.data import Matrices
+from convnet.net import Net
 from convnet.plan import Clock
 
 TOLERANCE = 1e-4
@@ -58,7 +59,8 @@ def check_gradients(net: Net, matrices: Matrices, seed: int = 0) -> Iterator[Agr
         matrices: one minibatch.
     """
     clock = Clock(seed)
-    matrices = [m / max(1, m.std()) if len(m) > 1 else m for m in matrices]  # no single labels
+    arrays = map(np.asarray, matrices)
+    matrices = [m / max(1, m.std()) if len(m) > 1 else m for m in arrays]  # no single labels
     coeffs = {cost.name: cost.coeff for cost in net.costs}
 
     def objective() -> float:

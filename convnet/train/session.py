@@ -29,7 +29,8 @@ from convnet.checkpoint import (
 )
 from convnet.config.reader import Source, read_sections
 from convnet.errors import CheckpointError, NonFiniteError, OptionError, Problems
-from convnet.net import REMEDY, Net
+from convnet.net import Net
+from convnet.nonfinite import REMEDY
 from convnet.options import FIELDS, Options, merge, option_name, require
 from convnet.transform import transform
 from data_providers import registry
@@ -136,6 +137,7 @@ def open_session(given: dict[str, Any]) -> Session:
             checkpoint,
             batch_size=options.mini,
             backend=backend,
+            precision=options.precision,
             conserve_mem=options.conserve_mem,
             name=name,
             data_shapes=shapes,
@@ -151,7 +153,7 @@ def open_session(given: dict[str, Any]) -> Session:
         )
         net = new_net(
             graph,
-            make_ops(backend),
+            make_ops(backend, options.precision),
             batch_size=options.mini,
             seed=options.seed,
             conserve_mem=options.conserve_mem,

@@ -17,7 +17,8 @@ from convnet.checkpoint import write_atomically
 from convnet.errors import BatchError, ConvnetError, NonFiniteError, OptionError
 from convnet.graph import Graph
 from convnet.layer_types.cost import LogregCost
-from convnet.net import Costs, Matrices, Net
+from convnet.layer_types.data import Matrices
+from convnet.net import Costs, Net
 from convnet.options import Options
 from convnet.train.session import Session
 from data_providers.pickle_writer import write_pickle
@@ -26,7 +27,7 @@ from data_providers.prefetch import Prefetcher
 Sums = dict[str, list[float]]
 
 
-def minibatches(matrices: Matrices, net: Net) -> Iterator[list[np.ndarray]]:
+def minibatches(matrices: Matrices, net: Net) -> Iterator[Matrices]:
     """The batch cut into minibatches, in order; the last may be smaller."""
     for start in range(0, matrices[0].shape[1], net.batch_size):
         yield [m[:, start : start + net.batch_size] for m in matrices]
@@ -233,7 +234,7 @@ def write_features(session: Session) -> None:
                 parts.append(net.activity(name).reshape(-1, part[0].shape[1]).T)
             features = np.ascontiguousarray(np.concatenate(parts), np.float32)
             size = features.shape[1]
-            labels = {"labels": matrices[1]} if len(matrices) > 1 else {}
+            labels = {"labels": np.asarray(matrices[1])} if len(matrices) > 1 else {}
             file = directory / f"data_batch_{number}"
             if options.feature_format == "npz":
                 file = file.with_name(f"{file.name}.npz")

@@ -12,7 +12,7 @@ from types import FrameType
 from convnet import report
 from convnet.checkpoint import TrainingState
 from convnet.errors import BatchError, NonFiniteError
-from convnet.net import Matrices
+from convnet.layer_types.data import Matrices
 from convnet.plan import Clock
 from convnet.train.session import Session
 from convnet.train.testing import (

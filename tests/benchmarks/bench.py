@@ -47,7 +47,13 @@ NETS = {
     "11pct": Net("cifar10-11pct", 24, 128, 24),
     "alexnet": Net("imagenet-1gpu", 224, 64, 67),
     "vgg11": Net("imagenet-vgg11", 224, 16, 32),
+    "resnet50": Net("imagenet-resnet50", 224, 16, 224),
 }
+
+HEADER = (
+    f"{'net':8} {'batch':>5}  {'step':8}  {'side':20} {'median ms':>9} {'from':>9} {'to':>9} "
+    f"{'images/s':>9} {'MiB':>6}  ratio  of fastest"
+)
 
 
 class Side:
@@ -90,12 +96,17 @@ class Side:
         return memory
 
 
-def measure(net: Net, repeats: int, threads: int, clock: int) -> list[Side]:
-    """All sides with their times, ours first; those that fail are left out."""
+def start(net: Net, threads: int) -> list[Side]:
+    """All sides, ours first."""
     arguments = [net.files, net.side, net.batch, threads]
     sides = [Side("convnet", "our_worker", arguments)]
     if find_spec("torch"):
         sides += [Side(f"torch {x}", "torch_worker", [*arguments, x]) for x in LAYOUTS]
+    return sides
+
+
+def measure(sides: list[Side], repeats: int, clock: int) -> list[Side]:
+    """The sides with their times; those that fail are left out."""
     for repeat in range(WARM_UP + repeats):
         for kind in ("training", "testing"):
             for side in list(sides):
@@ -142,13 +153,12 @@ def main() -> None:
     print(f"numba {numba.__version__}, numpy {np.__version__}, {time.strftime('%Y-%m-%d')}")
     if not find_spec("torch"):
         print("PyTorch is not installed (pip install torch): only our own steps are timed")
-    print(f"{'net':8} {'batch':>5}  {'step':8}  {'side':20} {'median ms':>9} {'from':>9} {'to':>9} "
-          f"{'images/s':>9} {'MiB':>6}  ratio  of fastest")  # fmt: skip
+    print(HEADER)
     for name in names:
         net = NETS[name]
         if options.tiny:
             net = net._replace(batch=2, side=net.tiny_side)
-        sides = measure(net, options.repeats, options.threads, int(options.processor))
+        sides = measure(start(net, options.threads), options.repeats, int(options.processor))
         report(name, net, sides)
 
 

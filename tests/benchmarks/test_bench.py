@@ -26,11 +26,22 @@ def test_bench_runs(net: str) -> None:
     assert all(float(figure) > 0 for row in ours for figure in row[4:9])
 
 
+def test_growth_runs() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.growth", "--tiny", "--repeats=1"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    rows = [line.split() for line in run.stdout.splitlines()[3:]]
+    assert [row[:2] for row in rows][:5] == [
+        ["batch", "1"], ["batch", "2"], ["batch", "4"], ["batch", "8"], ["side", "8"],
+    ]  # fmt: skip
+    assert {row[0] for row in rows} == {"batch", "side", "channels", "threads"}
+    assert all(float(figure) > 0 for row in rows for figure in row[2:4])
+
+
 def test_an_unknown_net_is_named() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.bench", "--net=resnet"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 2
-    assert "no net 'resnet'; there are quick, 11pct, alexnet, vgg11" in run.stderr
+    assert "no net 'resnet'; there are quick, 11pct, alexnet, vgg11, resnet50" in run.stderr
 
 
 def test_ratios(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,11 @@ from PIL import Image
 from data_providers.formats import Batch, write_data_set
 
 
+def matrices(provider, number, epoch):
+    """A batch as numpy arrays, also what is loaded as bytes."""
+    return [np.asarray(matrix) for matrix in provider.load(number, epoch)]
+
+
 def random_batch(shape, cases, classes, seed, training=True):
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (int(np.prod(shape)), cases), dtype=np.uint8)

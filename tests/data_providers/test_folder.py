@@ -7,7 +7,7 @@ from PIL import Image
 from data_providers import DataError, ProviderOptions, create
 from data_providers.folder import PictureTree
 from data_providers.pictures import find_pictures
-from tests.data_providers.helpers import picture_tree
+from tests.data_providers.helpers import matrices, picture_tree
 
 
 def provider(folder, batch_range=(1,), **options):
@@ -33,7 +33,7 @@ def test_batches_hold_every_picture_once_and_all_classes_equally(tmp_path):
     source = provider(tmp_path, [1, 2, 3], batch_size=4, scalar_mean=0.0)
     seen = []
     for number in (1, 2, 3):
-        matrix, labels = source.load(number, 1)
+        matrix, labels = matrices(source, number, 1)
         colours = matrix.reshape(3, 30, 4)[:, 0].T
         np.testing.assert_array_equal(colours[:, 0] / 100, labels[0])
         np.testing.assert_array_equal(np.bincount(labels[0].astype(int)), [2, 2])
@@ -44,13 +44,13 @@ def test_batches_hold_every_picture_once_and_all_classes_equally(tmp_path):
 def test_the_cut_does_not_depend_on_the_seed(tmp_path):
     picture_tree(tmp_path)
     first, other = (provider(tmp_path, seed=seed, batch_size=4) for seed in (1, 2))
-    np.testing.assert_array_equal(first.load(1, 1)[0], other.load(1, 1)[0])
+    np.testing.assert_array_equal(matrices(first, 1, 1)[0], matrices(other, 1, 1)[0])
 
 
 def test_the_mean_is_that_of_batch_1(tmp_path):
     picture_tree(tmp_path, count=4)
     source = provider(tmp_path, [1, 2], batch_size=4)
-    assert np.abs(source.load(1, 1)[0].mean(axis=1)).max() < 1e-4
+    assert np.abs(matrices(source, 1, 1)[0].mean(axis=1)).max() < 1e-4
 
 
 def test_pictures_are_scaled_and_cropped_to_a_size(tmp_path):
@@ -58,7 +58,7 @@ def test_pictures_are_scaled_and_cropped_to_a_size(tmp_path):
     Image.new("L", (20, 31), 77).save(tmp_path / "cat" / "grey.PNG")
     source = provider(tmp_path, image_size=5, scalar_mean=0.0)
     assert source.shapes[0] == (3, 5, 5)
-    matrix, _ = source.load(1, 1)
+    matrix, _ = matrices(source, 1, 1)
     assert (matrix == 77).all(axis=0).sum() == 1
 
 
@@ -67,7 +67,7 @@ def test_pictures_of_another_size(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "dog" / "2.png")
     text = r"2.png: expected 6x5 pixels as in .*0.png, found 9x9; give a size to scale"
     with pytest.raises(DataError, match=text):
-        provider(tmp_path, scalar_mean=0.0).load(1, 1)
+        matrices(provider(tmp_path, scalar_mean=0.0), 1, 1)
 
 
 @pytest.mark.parametrize("size", [0, 20, 45])

@@ -5,7 +5,7 @@ import pytest
 
 from data_providers import DataError, ProviderOptions, create
 from data_providers.idx import read_idx
-from tests.data_providers.helpers import idx_folder, write_idx
+from tests.data_providers.helpers import idx_folder, matrices, write_idx
 
 
 def provider(folder, batch_range=(1,), **options):
@@ -21,7 +21,7 @@ def test_batches_of_both_parts_are_numbered_on(tmp_path):
     assert source.shapes == ((1, 4, 5), (1, 1, 1))
     assert source.label_names == ("0", "1", "2")
     for number, cases in enumerate([[0, 1, 2], [3, 4, 5], [6], [7, 8, 9], [10]], start=1):
-        matrix, found = source.load(number, 1)
+        matrix, found = matrices(source, number, 1)
         np.testing.assert_allclose(matrix, images[:, cases] - mean, atol=1e-4)
         np.testing.assert_array_equal(found[0], labels[cases])
         assert matrix.flags.c_contiguous
@@ -31,12 +31,12 @@ def test_other_separator_in_the_file_names(tmp_path):
     idx_folder(tmp_path)
     for path in list(tmp_path.iterdir()):
         path.rename(tmp_path / path.name.replace("-idx", ".idx"))
-    assert provider(tmp_path).load(1, 1)[0].shape == (20, 7)
+    assert matrices(provider(tmp_path), 1, 1)[0].shape == (20, 7)
 
 
 def test_crops(tmp_path):
     idx_folder(tmp_path)
-    assert provider(tmp_path, inner_size=3).load(1, 1)[0].shape == (9, 7)
+    assert matrices(provider(tmp_path, inner_size=3), 1, 1)[0].shape == (9, 7)
 
 
 def test_a_missing_batch(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from data_providers import DataError, ProviderOptions, create, image, jpegs
 from data_providers.jpeg_batches import JpegBatch
-from tests.data_providers.helpers import prepared
+from tests.data_providers.helpers import matrices, prepared
 from tests.data_providers.jpegs import (
     MEAN,
     NAMES,
@@ -70,7 +70,7 @@ def test_shapes_and_names(folder):
     provider = open_at(folder, inner_size=INNER)
     assert provider.shapes == ((3, INNER, INNER), (1, 1, 1), (4, 1, 1))
     assert provider.label_names == NAMES
-    for matrix, rows in zip(provider.load(3, 1), (75, 1, 4), strict=True):
+    for matrix, rows in zip(matrices(provider, 3, 1), (75, 1, 4), strict=True):
         assert matrix.shape == (rows, 37)
         assert matrix.dtype == np.float32
         assert matrix.flags.c_contiguous
@@ -80,7 +80,7 @@ def test_training_crops_lie_anywhere_in_the_picture(folder, batches):
     provider = open_at(folder, inner_size=INNER)
     places, mirrored = set(), 0
     for epoch in range(1, 4):
-        data = provider.load(3, epoch)[0]
+        data = matrices(provider, 3, epoch)[0]
         for case, jpeg in enumerate(batches[3].jpegs):
             whole = pixels(jpeg).astype(float)
             ((y, x, turned),) = matching_crops(whole, as_image(data[:, case]))
@@ -93,19 +93,20 @@ def test_training_crops_lie_anywhere_in_the_picture(folder, batches):
 
 def test_no_mirroring_and_no_crop(folder, batches):
     plain = open_at(folder, inner_size=INNER, mirror=False)
-    data = plain.load(3, 1)[0]
+    data = matrices(plain, 3, 1)[0]
     for case, jpeg in enumerate(batches[3].jpegs):
         ((_, _, turned),) = matching_crops(pixels(jpeg).astype(float), as_image(data[:, case]))
         assert not turned
     whole = open_at(folder)
     assert whole.shapes[0] == (3, SIDE, SIDE)
-    data = whole.load(0, 1)[0]
+    data = matrices(whole, 0, 1)[0]
     for case, jpeg in enumerate(batches[0].jpegs):
         assert matching_crops(pixels(jpeg).astype(float), as_image(data[:, case], SIDE), SIDE)
 
 
 def test_test_images_are_the_centre(folder, batches):
-    data = open_at(folder, [1000], test=True, inner_size=INNER, color_noise=0.5).load(1000, 1)[0]
+    provider = open_at(folder, [1000], test=True, inner_size=INNER, color_noise=0.5)
+    data = matrices(provider, 1000, 1)[0]
     for case, jpeg in enumerate(batches[1000].jpegs):
         whole = pixels(jpeg)
         y, x = (whole.shape[0] - INNER) // 2, (whole.shape[1] - INNER) // 2
@@ -124,7 +125,7 @@ def test_pictures_to_look_at(folder, batches, mean):
 def test_ten_views(folder, batches):
     provider = open_at(folder, [1000], test=True, inner_size=INNER, multiview_test=True)
     assert provider.num_views == 10
-    data, labels, matrix = provider.load(1000, 1)
+    data, labels, matrix = matrices(provider, 1000, 1)
     cases = len(batches[1000].jpegs)
     assert data.shape == (75, 60)
     for case, jpeg in enumerate(batches[1000].jpegs):
@@ -146,17 +147,17 @@ def test_ten_views(folder, batches):
 
 
 def test_scalar_mean(folder, batches):
-    data = open_at(folder, [1000], test=True, scalar_mean=30.0).load(1000, 1)[0]
+    data = matrices(open_at(folder, [1000], test=True, scalar_mean=30.0), 1000, 1)[0]
     square = batches[1000].jpegs[0]
     np.testing.assert_array_equal(as_image(data[:, 0], SIDE), pixels(square) - 30.0)
 
 
 def test_labels(folder):
     provider = open_at(folder)
-    drawn = np.array([provider.load(0, epoch)[1][0] for epoch in range(1, 41)])
+    drawn = np.array([matrices(provider, 0, epoch)[1][0] for epoch in range(1, 41)])
     for case, labels in enumerate(LABELS):
         assert set(drawn[:, case]) == set(labels or [-1])
-    matrix = provider.load(0, 1)[2]
+    matrix = matrices(provider, 0, 1)[2]
     for case, labels in enumerate(LABELS):
         assert [k for k in range(4) if matrix[k, case]] == sorted(labels)
     assert set(np.unique(matrix)) == {0, 1}
@@ -168,9 +169,9 @@ def test_colour_noise(folder):
     changes = []
     for epoch in range(1, 41):
         plain, noisy = (
-            open_at(folder, inner_size=INNER, color_noise=noise)
-            .load(3, epoch)[0]
-            .reshape(3, 25, 37)
+            matrices(open_at(folder, inner_size=INNER, color_noise=noise), 3, epoch)[0].reshape(
+                3, 25, 37
+            )
             for noise in (0.0, a)
         )
         change = noisy * (1 + a) - plain
@@ -185,29 +186,28 @@ def test_colour_noise(folder):
 
 def test_a_batch_depends_on_seed_epoch_and_number_only(folder):
     options = {"inner_size": INNER, "color_noise": 0.2}
-    first = open_at(folder, **options).load(3, 2)
+    first = matrices(open_at(folder, **options), 3, 2)
     other = open_at(folder, **options)
-    other.load(0, 1)
-    for a, b in zip(first, other.load(3, 2), strict=True):
+    matrices(other, 0, 1)
+    for a, b in zip(first, matrices(other, 3, 2), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(first[0], other.load(3, 3)[0])
-    assert not np.array_equal(first[0], open_at(folder, seed=1, **options).load(3, 2)[0])
+    assert not np.array_equal(first[0], matrices(other, 3, 3)[0])
+    assert not np.array_equal(first[0], matrices(open_at(folder, seed=1, **options), 3, 2)[0])
 
 
 def test_the_number_of_threads_changes_nothing(folder, monkeypatch):
-    expected = open_at(folder, inner_size=INNER, color_noise=0.2).load(3, 1)
+    expected = matrices(open_at(folder, inner_size=INNER, color_noise=0.2), 3, 1)
     monkeypatch.setattr(image.os, "cpu_count", lambda: 3)
-    monkeypatch.setattr(image, "BLOCK", 4)
-    found = open_at(folder, inner_size=INNER, color_noise=0.2).load(3, 1)
+    found = matrices(open_at(folder, inner_size=INNER, color_noise=0.2), 3, 1)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_both_decoders_give_the_same_bits(folder, monkeypatch):
     pytest.importorskip("simplejpeg", reason="the optional faster decoder is not installed")
-    fast = open_at(folder).load(3, 1)[0]
+    fast = matrices(open_at(folder), 3, 1)[0]
     monkeypatch.setattr(jpegs, "simplejpeg", None)
-    np.testing.assert_array_equal(open_at(folder).load(3, 1)[0], fast)
+    np.testing.assert_array_equal(matrices(open_at(folder), 3, 1)[0], fast)
 
 
 @pytest.mark.parametrize(
@@ -256,4 +256,4 @@ def test_other_pictures_than_expected(tmp_path, monkeypatch, jpeg, text, fast):
     batch = JpegBatch([encoded(picture(0)), jpeg], [np.array([0]), np.array([1])])
     provider = open_at(jpeg_folder(tmp_path, {0: batch}), [0])
     with pytest.raises(DataError, match=re.escape(text)):
-        provider.load(0, 1)
+        matrices(provider, 0, 1)

@@ -5,7 +5,7 @@ import pytest
 
 from data_providers import DataError, ProviderOptions, create
 from data_providers.images import check_batch
-from tests.data_providers.helpers import prepared
+from tests.data_providers.helpers import matrices, prepared
 
 SHAPE = (3, 7, 9)
 INNER = 4
@@ -40,7 +40,7 @@ def mean_of(batches):
 def test_whole_images_minus_the_mean(data):
     folder, batches = data
     source = provider(folder)
-    matrix, labels = source.load(2, epoch=1)
+    matrix, labels = matrices(source, 2, 1)
     expected = batches[1].pixels - mean_of(batches).reshape(-1, 1)
     np.testing.assert_allclose(matrix, expected, atol=1e-4)
     np.testing.assert_array_equal(labels, batches[1].labels[None])
@@ -53,7 +53,7 @@ def test_whole_images_minus_the_mean(data):
 
 def test_scalar_mean_replaces_the_mean_image(data):
     folder, batches = data
-    matrix, _ = provider(folder, scalar_mean=100.0).load(1, 1)
+    matrix, _ = matrices(provider(folder, scalar_mean=100.0), 1, 1)
     np.testing.assert_array_equal(matrix, batches[0].pixels.astype(np.float32) - 100)
 
 
@@ -73,7 +73,7 @@ def test_plottable_images_are_the_pixels_of_the_file(data, options):
 def test_test_images_are_cropped_at_the_centre(data):
     folder, batches = data
     source = provider(folder, test=True, batch_range=(3,), inner_size=INNER)
-    matrix, _ = source.load(3, 1)
+    matrix, _ = matrices(source, 3, 1)
     images = batches[2].pixels.reshape(*SHAPE, -1) - mean_of(batches)
     np.testing.assert_allclose(matrix, crop(images, 1, 2).reshape(-1, 3), atol=1e-4)
     assert source.shapes[0] == (3, INNER, INNER)
@@ -92,7 +92,7 @@ def test_training_images_are_cropped_anywhere_and_mirrored_at_random(data):
     }
     seen = []
     for epoch in range(20):
-        matrix, labels = source.load(1, epoch)
+        matrix, labels = matrices(source, 1, epoch)
         np.testing.assert_array_equal(labels[0], batches[0].labels)
         for case in range(50):
             fits = [
@@ -111,7 +111,7 @@ def test_training_images_are_cropped_anywhere_and_mirrored_at_random(data):
 def test_mirroring_can_be_switched_off(data):
     folder, batches = data
     images = batches[0].pixels.reshape(*SHAPE, -1)
-    matrix, _ = provider(folder, inner_size=7, mirror=False, scalar_mean=0.0).load(1, 1)
+    matrix, _ = matrices(provider(folder, inner_size=7, mirror=False, scalar_mean=0.0), 1, 1)
     crops = matrix.reshape(3, 7, 7, 50)
     for case in range(50):
         assert any(
@@ -122,18 +122,19 @@ def test_mirroring_can_be_switched_off(data):
 def test_a_batch_depends_on_number_epoch_and_seed_alone(data):
     folder, _ = data
     source = provider(folder, inner_size=INNER, seed=5)
-    first = source.load(1, 3)[0]
-    source.load(2, 1)
-    np.testing.assert_array_equal(source.load(1, 3)[0], first)
-    np.testing.assert_array_equal(provider(folder, inner_size=INNER, seed=5).load(1, 3)[0], first)
-    assert not np.array_equal(source.load(1, 4)[0], first)
-    assert not np.array_equal(provider(folder, inner_size=INNER, seed=6).load(1, 3)[0], first)
+    first = matrices(source, 1, 3)[0]
+    matrices(source, 2, 1)
+    np.testing.assert_array_equal(matrices(source, 1, 3)[0], first)
+    again = provider(folder, inner_size=INNER, seed=5)
+    np.testing.assert_array_equal(matrices(again, 1, 3)[0], first)
+    assert not np.array_equal(matrices(source, 1, 4)[0], first)
+    assert not np.array_equal(matrices(provider(folder, inner_size=INNER, seed=6), 1, 3)[0], first)
 
 
 def test_ten_views(data):
     folder, batches = data
     source = provider(folder, test=True, inner_size=INNER, multiview_test=True)
-    matrix, labels = source.load(3, 1)
+    matrix, labels = matrices(source, 3, 1)
     assert source.num_views == 10
     assert matrix.shape == (3 * INNER * INNER, 30)
     images = batches[2].pixels.reshape(*SHAPE, -1)
@@ -153,7 +154,7 @@ def test_ten_views(data):
 def test_multiview_leaves_training_alone(data):
     source = provider(data[0], inner_size=INNER, multiview_test=True)
     assert source.num_views == 1
-    assert source.load(1, 1)[0].shape == (3 * INNER * INNER, 50)
+    assert matrices(source, 1, 1)[0].shape == (3 * INNER * INNER, 50)
 
 
 def test_the_crop_must_fit(data):

@@ -7,12 +7,16 @@ import sys
 import numpy as np
 import pytest
 
+from convnet.api import read_graph
 from convnet.config.layers import read_layer_files
 from convnet.config.reader import Source, read_sections
 from convnet.errors import Problems
 from convnet.geometry import Shape
 from convnet.graph import build_graph
 from convnet.layer_types.registry import LAYER_TYPES
+from convnet.net import Net
+from convnet.ops.reference import ReferenceOps
+from convnet.plan import Clock
 from tests.docs.pages import ROOT, blocks, make_workspace
 
 DATA = [Shape(3, 5, 5), Shape(1)]
@@ -79,6 +83,28 @@ def test_layer_files_of_the_layers_page():
     assert list(graph) == ["data", "labels", "fc10", "probs", "logprob"]
     assert specs[2].values["momW"] == (0.9,)
     assert str(specs[2].values["epsB"]) == "exp[base=0.01;tgtFactor=100.0]"
+
+
+@pytest.mark.parametrize(
+    ("head", "names"), [(0, ["arcface"]), (1, ["logprob", "center"]), (2, ["triplet"])]
+)
+def test_nets_of_the_page_on_metric_learning(head, names):
+    trunk, rates, *heads = blocks("docs/metric-learning.md", "ini")
+    definition, parameters = heads[2 * head : 2 * head + 2]
+    assert len(heads) == 6
+    graph = read_graph(
+        Source("layers.cfg", trunk + "\n" + definition),
+        Source("params.cfg", rates + "\n" + parameters),
+        [(3, 5, 5), (1, 1, 1)],
+    )
+    net = Net(graph, ReferenceOps(np.float64), batch_size=8)
+    images = np.random.default_rng(0).standard_normal((75, 8)).astype(np.float32)
+    matrices = [images, np.array([[0, 0, 0, 1, 1, 2, 2, 9]], np.float32)]
+    first = net.train_step(matrices)
+    assert list(first) == names
+    for step in range(1, 4):
+        costs = net.train_step(matrices, Clock(minibatch=step))
+    assert all(np.isfinite(values).all() for values in costs.values())
 
 
 def test_toml_of_the_layers_page():

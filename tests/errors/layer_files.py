@@ -256,6 +256,22 @@ LAYER_FILES = [
     ),
     edited(
         DEF,
+        "type = cost.logreg\ninputs = labels, probs",
+        "type = cost.margin\ninputs = labels, probs",
+        "layers.cfg:33: Layer 'logprob': second input must be a cosfc layer; "
+        "found 'probs' of type 'softmax'",
+        "put a cosfc layer with an output for each class on the features",
+    ),
+    edited(
+        DEF,
+        "type = cost.logreg\ninputs = labels, probs\ntopk = 2",
+        "type = cost.triplet\ninputs = probs, labels",
+        "layers.cfg:33: Layer 'logprob': first input must be the labels, a data layer with one "
+        "number per image; found 'probs' of type 'softmax' with 3",
+        "name the labels first",
+    ),
+    edited(
+        DEF,
         "topk = 2",
         "children = other",
         "layers.cfg:33: Layer 'logprob': children: 'other' must be a layer of type 'cost.logreg' "

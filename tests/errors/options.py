@@ -67,6 +67,17 @@ OPTIONS = [
     option("--test-one: expected 0 or 1; found 'yes'" + SEE, "correct it", test_one="yes"),
     option("--gpu: expected a whole number; found 'x'" + SEE, "correct it", gpu="0,x"),
     option(
+        "--precision: expected one of fp32, tf32, bf16; found 'fp16'" + SEE,
+        "correct it",
+        precision="fp16",
+    ),
+    option(
+        "--precision tf32 is arithmetic of a GPU, and the CPU computes in float32; choose a GPU "
+        "with --gpu, or --precision fp32",
+        "one of the two",
+        precision="tf32",
+    ),
+    option(
         "--feature-format: expected npz or pickle; found 'csv'" + SEE,
         "correct it",
         feature_format="csv",

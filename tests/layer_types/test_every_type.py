@@ -60,6 +60,12 @@ LAYERS = {
     "rnorm": layer("top", "rnorm", "below", channels=4, size=3),
     "cnorm": layer("top", "cnorm", "below", channels=4, size=3),
     "cmrnorm": layer("top", "cmrnorm", "below", channels=4, size=3),
+    "batchnorm": layer("mid", "neuron", "below", neuron="softrelu")
+    + layer("top", "batchnorm", "mid"),
+    "l2norm": layer("top", "l2norm", "below"),
+    "cosfc": layer("top", "cosfc", "below", **FC),
+    "prelu": layer("top", "prelu", "below"),
+    "stopgrad": layer("stop", "stopgrad", "data") + layer("top", "concat", "below,stop"),
     "nailbed": layer("top", "nailbed", "below", channels=4, stride=2),
     "blur": layer("top", "blur", "below", channels=4, filterSize=3, stdev=1),
     "resize": layer("top", "resize", "below", channels=4, scale=1.3),
@@ -95,6 +101,14 @@ COSTS = {
     "cost.gsinlabel": DATA + BELOW + layer("cost", "cost.gsinlabel", "labels,below", channels=4),
     "cost.locrank": layer("data", "data", dataIdx=0) + WEIGHT + BELOW + CODES
     + layer("cost", "cost.locrank", "a,b,c,weight"),
+    "cost.triplet": DATA + BELOW + layer("units", "l2norm", "below")
+    + layer("cost", "cost.triplet", "labels,units"),
+    "cost.center": DATA + BELOW
+    + layer("cost", "cost.center", "labels,below", classes=CLASSES),
+    "cost.contrastive": DATA + BELOW + layer("units", "l2norm", "below")
+    + layer("cost", "cost.contrastive", "labels,units"),
+    "cost.margin": DATA + BELOW + layer("scores", "cosfc", "below", outputs=CLASSES, initW=0.1)
+    + layer("cost", "cost.margin", "labels,scores"),
 }  # fmt: skip
 NETS = {kind: between(layers) for kind, layers in LAYERS.items()} | COSTS
 # So that neurons of positive numbers get some.
@@ -110,6 +124,7 @@ NEURON_NETS = {
 
 def batch() -> list[np.ndarray]:
     images, labels, _, _ = make_batch(MATRICES, CASES)
+    labels[:] = 1, 1, 2  # two images of one class, one of another
     rng = np.random.default_rng(5)
     targets = (rng.random((CLASSES, CASES)) < 0.5).astype(np.float32)
     return [images, labels, targets, rng.random((1, CASES)).astype(np.float32)]

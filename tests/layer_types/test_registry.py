@@ -33,6 +33,8 @@ def test_types_of_the_dialect() -> None:
         "eltmax", "concat", "dropout", "dropout2", "softmax", "cost.logreg", "cost.sum2",
         "cost.crossent", "cost.ce", "cost.bce", "cost.dce", "cost.hingeloss", "cost.gsinlabel",
         "cost.locrank", "cccp", "sfc", "fcdropo", "fcdrop", "fcdropc", "fcdropcf", "pass", "union",
+        "batchnorm", "prelu", "l2norm", "cosfc", "stopgrad", "cost.margin", "cost.triplet",
+        "cost.center", "cost.contrastive",
     }  # fmt: skip
 
 
@@ -63,6 +65,7 @@ def test_gpu_numbers_are_accepted(kind: str) -> None:
         "href": {"channels": 3},
         "rscale": {"channels": 3, "maxScale": 1.5},
         "neuron": {"neuron": "relu"},
+        "cosfc": {"outputs": 2},
     }
     keys = required.get(kind, {})
     inputs = "data,data" if kind in ("eltmax", "union") else "data"

@@ -275,3 +275,23 @@ def test_bounds_that_exclude_each_other() -> None:
     assert layer_errors(text, "[top]\nwcNormMin=2\nwcNormMax=1\n") == [
         "wcNormMin must be at most wcNormMax; found wcNormMin=2, wcNormMax=1"
     ]
+
+
+@pytest.mark.parametrize("kind", ["fc", "conv", "local", "cccp", "sfc"])
+def test_layers_without_biases(kind: str) -> None:
+    keys = {
+        "fc": {"outputs": 5, "neuron": "relu"},
+        "conv": {"channels": 4, "filters": 3, "filterSize": 3, "neuron": "relu"},
+        "local": {"channels": 4, "filters": 3, "filterSize": 3},
+        "cccp": {"channels": 2, "in_nodes": 2, "out_nodes": 3},
+        "sfc": {"outputs": 5, "parts": 4},
+    }[kind]
+    net = make_net(between(layer("top", kind, "below", initW=0.3, biases=0, **keys)))
+    assert [name for name in net.parameters if name.startswith("top")] == ["top.weights.0"]
+    assert_gradients(net)
+    assert "bias_grad" not in {c.op for c in net.recording(TRAIN).program.calls if c.layer == "top"}
+
+
+def test_dropconnect_has_biases() -> None:
+    text = between(layer("top", "fcdropc", "below", outputs=5, rate=0.5, biases=0))
+    assert layer_errors(text) == ["biases=0: layers with dropconnect have biases"]

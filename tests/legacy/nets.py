@@ -40,7 +40,7 @@ def compute(net: OldNet, images: np.ndarray) -> dict[str, np.ndarray]:
     Args:
         images: (numbers, N)
     """
-    acts: dict[str, np.ndarray] = {"data": images.astype(np.float64)}
+    acts: dict[str, np.ndarray] = {"data": np.asarray(images, np.float64)}
     for name, layer in net.layers.items():
         if layer["type"] == "data" or layer["type"].startswith("cost."):
             continue

@@ -18,9 +18,21 @@ from convnet.layer_types.elementwise import DropoutLayer
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.legacy.write import v2_pickle
 from data_providers.pickles import parse_pickle
-from tests.helpers import CLASSIFIER, DATA, EVERYTHING, SHAPES, layer, make_net, parameter_file
+from tests.helpers import (
+    CLASSIFIER,
+    DATA,
+    EVERYTHING,
+    NEW_LAYER,
+    SHAPES,
+    layer,
+    make_net,
+    parameter_file,
+)
 from tests.legacy.nets import everything
 from tests.legacy.old import old_checkpoint, write_old
+
+# All that the original knows.
+ORIGINAL = EVERYTHING.replace(NEW_LAYER, layer("b1", "neuron", "c3", neuron="relu"))
 
 # Choices of the original's engine, and texts that it evaluates.
 OWN = {"usesActs", "outputFilter", "sumWidth", "inputLayers", "neuron", "id"}
@@ -120,7 +132,7 @@ def checkpoint_of(definition: str, extra: str = "", shapes=SHAPES) -> Checkpoint
 
 def test_all_layer_types_come_back(tmp_path):
     """Every kind of layer, on square images: written, read, equal."""
-    ours = checkpoint_of(EVERYTHING, shapes=((2, 7, 7), (1, 1, 1)))
+    ours = checkpoint_of(ORIGINAL, shapes=((2, 7, 7), (1, 1, 1)))
     path = tmp_path / "1.1"
     graph = read_graph(ours.definition, ours.parameters, ours.data_shapes)
     path.write_bytes(v2_pickle(ours, graph))
@@ -168,6 +180,13 @@ def test_a_type_that_the_original_lacks(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_layer_without_biases():
+    definition = DATA + layer("top", "fc", "data", outputs=2, biases=0) + CLASSIFIER
+    with pytest.raises(CheckpointError) as caught:
+        written(checkpoint_of(definition))
+    assert str(caught.value) == "Layer 'top': biases=0: cuda-convnet2's layers have biases"
+
+
 def test_weights_that_do_not_fit(net, tmp_path, capsys):
     net["fc1"]["biases"] = np.zeros((1, 4), np.float32)
     path = write_old(tmp_path / "3.2", old_checkpoint(net))
@@ -188,7 +207,7 @@ def test_a_place_that_cannot_be_written(net, tmp_path):
 
 def test_crops_of_version_1(tmp_path):
     """cuda-convnet2 has no such provider, but crops of the same size."""
-    ours = checkpoint_of(EVERYTHING, shapes=((2, 7, 7), (1, 1, 1)))
+    ours = checkpoint_of(ORIGINAL, shapes=((2, 7, 7), (1, 1, 1)))
     ours.options |= {"data_provider": "cifar-cropped", "crop_border": 1}
     (tmp_path / "2.3").write_bytes(
         v2_pickle(ours, read_graph(ours.definition, ours.parameters, ours.data_shapes))
@@ -200,7 +219,7 @@ def test_crops_of_version_1(tmp_path):
 
 def test_in_the_middle_of_a_batch(tmp_path):
     """The original has no such state: it would go on with the next batch."""
-    ours = checkpoint_of(EVERYTHING, shapes=((2, 7, 7), (1, 1, 1)))
+    ours = checkpoint_of(ORIGINAL, shapes=((2, 7, 7), (1, 1, 1)))
     ours.state = TrainingState(2, 3, minibatch=2, partial={"cost": [1.0, 2.0, 3.0]})
     (tmp_path / "2.3").write_bytes(
         v2_pickle(ours, read_graph(ours.definition, ours.parameters, ours.data_shapes))
@@ -209,7 +228,7 @@ def test_in_the_middle_of_a_batch(tmp_path):
 
 
 def test_converting_removes_nothing(tmp_path):
-    checkpoint = checkpoint_of(EVERYTHING)
+    checkpoint = checkpoint_of(ORIGINAL)
     for batch in (1, 2, 3):
         state = replace(checkpoint.state, batch=batch)
         save_checkpoint(tmp_path / str(batch), replace(checkpoint, state=state))

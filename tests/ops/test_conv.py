@@ -34,6 +34,8 @@ CASES = {
     "as large as the padded image": (Window(2, 3, 3, 3, 5, padding=1), 7),
     "given number of windows": (Window(2, 5, 6, 3, 3, padding=1, modules=9), 7),
     "one pixel of padding unseen": (Window(2, 7, 6, 3, 2, padding=1, stride=2, modules=4), 7),
+    "last pixels unseen": (Window(3, 8, 7, 5, 1, stride=2, modules=4), 7),
+    "two last pixels unseen": (Window(3, 11, 10, 5, 3, stride=3, modules=3), 7),
     "wide groups": (Window(32, 3, 4, 48, 3, padding=1, groups=2), 16),
     "larger than a tile": (Window(70, 2, 3, 70, 3, padding=1), 130),
 }
@@ -45,6 +47,7 @@ QUICK = (
     "pixelwise, stride 2",
     "three groups",
     "one pixel of padding unseen",
+    "last pixels unseen",
     "larger than a tile",
 )
 

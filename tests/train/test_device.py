@@ -38,10 +38,34 @@ def test_with_a_gpu(
     assert "Running on the CPU; " in capsys.readouterr().out
     monkeypatch.setattr(cupy_driver, "CupyDriver", lambda device: EmulatedDriver())
     assert place.train("gpu", epochs=1, gpu="0") == 0
-    assert "Running on the GPU (cuda:0); " in capsys.readouterr().out
+    assert "Running on the GPU (cuda:0, fp32); " in capsys.readouterr().out
     cpu, gpu = (place.checkpoint(run).weights for run in ("cpu", "gpu"))
     for name, values in cpu.items():
         assert gpu[name] == pytest.approx(values, rel=0, abs=1e-5), name
+
+
+def test_with_a_gpu_in_another_precision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on keeps it."""
+    emulated_ops()  # or skips
+    place = Workplace(tmp_path)
+    monkeypatch.setattr(cupy_driver, "CupyDriver", lambda device: EmulatedDriver())
+    assert place.train("run", epochs=1, gpu="0", precision="bf16") == 0
+    assert "Running on the GPU (cuda:0, bf16); " in capsys.readouterr().out
+    assert place.train("run", epochs=2) == 0
+    assert "Running on the GPU (cuda:0, bf16); " in capsys.readouterr().out
+
+
+def test_a_gpu_without_that_precision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cupy_driver, "CupyDriver", lambda device: EmulatedDriver(arch=75))
+    assert Workplace(tmp_path).train("run", epochs=1, gpu="0", precision="tf32") == 1
+    assert capsys.readouterr().err == (
+        "error: tf32 needs a GPU of compute capability 8.0 or higher; this one has 7.5: choose "
+        "--precision fp32\n"
+    )
 
 
 @pytest.mark.parametrize(

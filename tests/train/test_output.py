@@ -190,6 +190,7 @@ def test_layer_path_is_put_before_both_files(place, capsys):
 def test_the_plan_is_shown_first(place, capsys):
     lines = train(place, capsys, "plan", epochs=1, show_plan=1)
     (arena,) = [i for i, line in enumerate(lines) if line.startswith("# arena ")]
+    assert lines[arena + 1].startswith("# memory ")
     assert arena < lines.index("Training ConvNet")
 
 
@@ -244,3 +245,17 @@ def test_children_are_added_to_their_parent(place, capsys):
     state = place.checkpoint("both").state
     assert all(list(costs) == ["logprob"] for costs, _ in state.train_outputs + state.test_outputs)
     assert place.resume("both", epochs=2) == 0
+
+
+def test_memory_of_a_gpu_that_is_too_small(place, capsys, monkeypatch):
+    """On the emulated device, as no GPU is at hand; nothing is trained or written."""
+    monkeypatch.setattr(session, "choose_backend", lambda gpu: ("emulated", ""))
+    monkeypatch.setenv("CONVNET_EMULATED_MEMORY", "8")
+    assert place.train("large", mini=1_000_000, epochs=1) == 1
+    captured = capsys.readouterr()
+    assert re.fullmatch(
+        r"error: out of memory on the GPU: minibatches of 1000000 images need \d+\.\d MiB besides "
+        r"0\.0 MiB of weights; found 8\.0 MiB free; --mini \d+ fits\n",
+        captured.err,
+    )
+    assert not (place.root / "large").exists()

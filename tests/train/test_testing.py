@@ -228,7 +228,7 @@ def test_a_nan_in_the_data(place, capsys, monkeypatch):
     load = ImageProvider.load
 
     def damaged(self, number, epoch):
-        data, labels = load(self, number, epoch)
+        data, labels = map(np.asarray, load(self, number, epoch))
         if (number, epoch) == (2, 2):
             data[7, 9] = np.nan
         return [data, labels]
@@ -290,7 +290,7 @@ def test_nan_while_testing_only(place, capsys, monkeypatch):
 
     def damaged(self, number, view):
         data, labels = load_view(self, number, view)
-        return [data * np.float32(np.nan), labels]
+        return [np.asarray(data) * np.float32(np.nan), labels]
 
     monkeypatch.setattr(ImageProvider, "load_view", damaged)
     for options in ({"test_only": 1}, {"write_features": "fc", "feature_path": place.root / "f"}):

@@ -9,11 +9,13 @@ import numpy as np
 from convnet.ops.base import Ops
 from convnet.ops.cpu import elementwise
 from convnet.ops.cpu.arrays import checked
+from convnet.ops.cpu.batchnorm_ops import CpuBatchnormOps
 from convnet.ops.cpu.convolution_ops import CpuConvolutionOps
 from convnet.ops.cpu.costs_ops import CpuCostOps
 from convnet.ops.cpu.elementwise_ops import CpuElementwiseOps
 from convnet.ops.cpu.images_ops import CpuImageOps
 from convnet.ops.cpu.jit import aligned
+from convnet.ops.cpu.metric_ops import CpuMetricOps
 from convnet.ops.cpu.random_ops import CpuRandomOps
 from convnet.ops.cpu.windows_ops import CpuWindowOps
 from convnet.ops.roles import Array, In, InOut, Out
@@ -24,10 +26,12 @@ _f32: Any = np.float32
 class CpuOps(
     CpuConvolutionOps,
     CpuWindowOps,
+    CpuBatchnormOps,
     CpuImageOps,
     CpuElementwiseOps,
     CpuRandomOps,
     CpuCostOps,
+    CpuMetricOps,
     Ops,
 ):
     """Operations on numpy arrays in float32.

@@ -317,7 +317,7 @@ def _wgrad(
                                 wgrad_tile(panel, k * length, shifted, taps, t, steps, sums, 0)
                                 place = (part * T + t) * F + group * plan.outputs + k
                                 store_grads(
-                                    sums, T - t, plan.outputs - k, True, parts_flat, place, F
+                                    sums, ROWS, T - t, plan.outputs - k, True, parts_flat, place, F
                                 )
 
 

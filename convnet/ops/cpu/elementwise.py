@@ -49,6 +49,36 @@ def eltmax_bprop(
         inputs_grad[i] = grad + inputs_grad[i] if add else grad
 
 
+@parallel
+def prelu_fprop(images: Array, slopes: Array, acts: Array) -> None:
+    """acts = x where x > 0, else slope x; (C, numbers). In place."""
+    for c in prange(images.shape[0]):
+        for i in range(images.shape[1]):
+            x = images[c, i]
+            acts[c, i] = x if x > ZERO else slopes[c] * x
+
+
+@parallel
+def prelu_dgrad(
+    images: Array, slopes: Array, acts_grad: Array, images_grad: Array, add: bool
+) -> None:
+    """images_grad = acts_grad where x > 0, else slope acts_grad; (C, numbers). In place."""
+    for c in prange(images.shape[0]):
+        for i in range(images.shape[1]):
+            grad = acts_grad[c, i]
+            if not images[c, i] > ZERO:
+                grad *= slopes[c]
+            images_grad[c, i] = grad + images_grad[c, i] if add else grad
+
+
+@parallel
+def prelu_terms(images: Array, acts_grad: Array, terms: Array) -> None:
+    """terms = acts_grad min(0, x); flat arrays. In place."""
+    for i in prange(images.size):
+        x = images[i]
+        terms[i] = acts_grad[i] * (ZERO if x > ZERO else x)
+
+
 @serial
 def _total(values: Array, ones: Array, starts: Array, offsets: Array, sums: Array) -> float:
     """The sum of a flat array, in double precision but for runs of BLOCK / SUMS numbers."""

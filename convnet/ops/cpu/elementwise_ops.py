@@ -74,6 +74,39 @@ class CpuElementwiseOps(ElementwiseOps):
         block = _as_rows("source", source)[:, source_case : source_case + cases]
         _as_rows("target", target)[:, target_case : target_case + cases] = block
 
+    def prelu_fprop(self, images: In, slopes: In, acts: Out) -> None:
+        shape = _channels(images)
+        elementwise.prelu_fprop(
+            checked("images", images, *shape),
+            checked("slopes", slopes, shape[0]),
+            checked("acts", acts, *shape),
+        )
+
+    def prelu_dgrad(
+        self, images: In, slopes: In, acts_grad: In, images_grad: Out, add: bool = False
+    ) -> None:
+        shape = _channels(images)
+        elementwise.prelu_dgrad(
+            checked("images", images, *shape),
+            checked("slopes", slopes, shape[0]),
+            checked("acts_grad", acts_grad, *shape),
+            checked("images_grad", images_grad, *shape),
+            add,
+        )
+
+    def prelu_terms(self, images: In, acts_grad: In, terms: Out) -> None:
+        size = images.size
+        elementwise.prelu_terms(
+            checked("images", images, size),
+            checked("acts_grad", acts_grad, size),
+            checked("terms", terms, size),
+        )
+
+
+def _channels(images: Array) -> tuple[int, int]:
+    """(C, H, W, N) -> (C, H * W * N)."""
+    return images.shape[0], images.size // images.shape[0]
+
 
 def parameters(neuron: Neuron) -> tuple[np.float32, ...]:
     """The neuron's parameters as the kernels take them."""

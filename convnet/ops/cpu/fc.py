@@ -144,4 +144,4 @@ def _wgrad(
         for f in range(0, F, FILTERS):
             wgrad_tile(flat_panels, f * length, inputs, starts, tile * ROWS, steps, sums, 0)
             place = tile * ROWS * F + f
-            store_grads(sums, K - tile * ROWS, F - f, add, flat, place, F)
+            store_grads(sums, ROWS, K - tile * ROWS, F - f, add, flat, place, F)

@@ -9,7 +9,7 @@ import numpy as np
 from convnet.ops.cpu import images as kernels
 from convnet.ops.cpu.arrays import checked
 from convnet.ops.roles import Array, In, Out
-from convnet.ops.spec.images import ChannelMatrix, ImageOps
+from convnet.ops.spec.images import ByteImages, ChannelMatrix, ImageOps
 from convnet.resampling import Resampling
 
 _f32: Any = np.float32
@@ -17,6 +17,16 @@ _f32: Any = np.float32
 
 class CpuImageOps(ImageOps):
     """This part of CpuOps."""
+
+    def upload_images(self, images: ByteImages, acts: Out) -> None:
+        kernels.prepare(
+            images.pixels,
+            images.places,
+            images.mean,
+            images.colours,
+            _f32(images.scale),
+            checked("acts", acts, *images.mean.shape, len(images.pixels)),
+        )
 
     def resample_fprop(self, g: Resampling, images: In, acts: Out) -> None:
         _resample(g, "images", images, "acts", acts, False)

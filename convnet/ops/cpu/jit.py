@@ -40,7 +40,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 _HERE = Path(__file__).parent
-_FILES = [*sorted(_HERE.glob("*.py")), _HERE.parent / "philox.py"]
+_FILES = [*sorted(_HERE.glob("*.py")), _HERE.parent / "philox.py", _HERE.parent / "winograd.py"]
 _STAMP = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in _FILES)
 
 

@@ -16,7 +16,6 @@ from convnet.geometry import Window
 from convnet.ops.cpu.jit import INFINITY, LANES, aligned, parallel, serial
 from convnet.ops.cpu.tiles import (
     FILTERS,
-    pack_lanes,
     pack_weights,
     store_grads,
     turn_grads,
@@ -26,6 +25,7 @@ from convnet.ops.cpu.vectors import (
     ROWS,
     WGRAD_COLUMNS,
     fc_tile,
+    pack_lanes,
     store_sums,
     wgrad_tile,
 )
@@ -164,7 +164,7 @@ def _pack_rows(source: Array, rows: Array, width: int, packed: Array) -> None:
     for r in range(rows.size):
         for first in range(0, width, LANES):
             images = N - first if rows[r] >= 0 else 0
-            pack_lanes(flat, rows[r] * N + first, images, packed, r * width + first)
+            pack_lanes(flat, max(rows[r], 0) * N + first, images, packed, r * width + first)
 
 
 @parallel
@@ -231,7 +231,7 @@ def _wgrad(
     panels: Array,
 ) -> None:
     threads, rows, cases = scratch.shape
-    pixels = z.P * z.Q
+    pixels, F = z.P * z.Q, z.groups * z.F
     taps = (np.arange(rows) * cases).astype(np.int64)
     steps = np.arange(cases).astype(np.int32)
     for thread in prange(threads):
@@ -248,5 +248,5 @@ def _wgrad(
             for k in range(0, z.F, FILTERS):
                 for t in range(0, count, ROWS):
                     wgrad_tile(panel, k * cases, packed, taps, t, steps, sums, 0)
-                    place = (pixel * count + t) * z.groups * z.F + group * z.F + k
-                    store_grads(sums, count - t, z.F - k, add, filters_grad, place, z.groups * z.F)
+                    place = (pixel * count + t) * F + group * z.F + k
+                    store_grads(sums, ROWS, count - t, z.F - k, add, filters_grad, place, F)

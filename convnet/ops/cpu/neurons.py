@@ -46,10 +46,15 @@ _FORMULAS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
+def formula(kind: str) -> Callable[..., Any]:
+    """f of a kind of neuron, f(x, *parameters), to be compiled into a kernel."""
+    return _FORMULAS[kind][0]
+
+
 @cache
 def fprop(kind: str) -> Any:
     """The kernel (inputs, parameters, acts): acts = f(inputs), flat arrays. In place."""
-    formula = register_jitable(_FORMULAS[kind][0])
+    f = register_jitable(formula(kind))
 
     @parallel
     def neuron_fprop(inputs: Array, parameters: Any, acts: Array) -> None:
@@ -59,7 +64,7 @@ def fprop(kind: str) -> Any:
             y = acts[block * BLOCK : (block + 1) * BLOCK]
             y[:] = inputs[block * BLOCK : (block + 1) * BLOCK]
             for i in range(y.size):
-                y[i] = formula(y[i], *parameters)
+                y[i] = f(y[i], *parameters)
 
     return neuron_fprop
 

@@ -38,7 +38,7 @@ def _philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, 
 
 
 @serial
-def _words(key: Array, block: int) -> tuple[Any, ...]:
+def words(key: Array, block: int) -> tuple[Any, ...]:
     """The words of elements 4 block .. 4 block + 3 of a draw."""
     return _philox(np.uint64(block), key[4], key[3], key[2], key[0], key[1])
 
@@ -49,10 +49,10 @@ def dropout(
 ) -> None:
     """acts = scale * inputs where word >> 8 < threshold, else 0; flat arrays. In place."""
     for block in prange(-(-acts.size // 4)):
-        words = _words(key, block)
+        drawn = words(key, block)
         for j in range(min(4, acts.size - block * 4)):
             i = block * 4 + j
-            y = scale * inputs[i] if words[j] >> _LOW < threshold else ZERO
+            y = scale * inputs[i] if drawn[j] >> _LOW < threshold else ZERO
             acts[i] = y + acts[i] if add else y
 
 
@@ -60,11 +60,11 @@ def dropout(
 def _kept(key: Array, start: int, threshold: int, kept: Array) -> None:
     """kept[i] = 1 where word >> 8 of element start + i is < threshold, else 0."""
     for block in range(start // 4, (start + kept.size - 1) // 4 + 1):
-        words = _words(key, block)
+        drawn = words(key, block)
         for j in range(4):
             i = block * 4 + j - start
             if 0 <= i < kept.size:
-                kept[i] = ONE if words[j] >> _LOW < threshold else ZERO
+                kept[i] = ONE if drawn[j] >> _LOW < threshold else ZERO
 
 
 @parallel
@@ -138,10 +138,10 @@ def noisy_neuron_fprop(kind: str) -> Any:
     @parallel
     def noisy_fprop(inputs: Array, parameters: Any, key: Array, acts: Array) -> None:
         for pair in prange(-(-acts.size // 2)):
-            words = _words(key, pair // 2)
+            drawn = words(key, pair // 2)
             first = 2 * (pair % 2)
-            u = np.float32(words[first] >> _LOW) * _UNIT
-            v = np.float32(words[first + 1] >> _LOW) * _UNIT
+            u = np.float32(drawn[first] >> _LOW) * _UNIT
+            v = np.float32(drawn[first + 1] >> _LOW) * _UNIT
             if takes_normal:
                 radius, angle = sqrt(-_TWO * log(ONE - u)), _TWO_PI * v
                 u, v = radius * cos(angle), radius * sin(angle)

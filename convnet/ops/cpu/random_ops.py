@@ -33,7 +33,7 @@ class CpuRandomOps(RandomOps):
             checked("inputs", inputs, size),
             _threshold(keep),
             _f32(scale),
-            _words(key),
+            key_words(key),
             checked("acts", acts, size),
             add,
         )
@@ -41,7 +41,7 @@ class CpuRandomOps(RandomOps):
     def noisy_neuron_fprop(self, neuron: Neuron, inputs: In, key: RandomKey, acts: Out) -> None:
         kernel = random.noisy_neuron_fprop(neuron.kind)
         source = checked("inputs", inputs, inputs.size)
-        kernel(source, parameters(neuron), _words(key), checked("acts", acts, inputs.size))
+        kernel(source, parameters(neuron), key_words(key), checked("acts", acts, inputs.size))
 
     def dropconnect_fprop(
         self,
@@ -59,8 +59,8 @@ class CpuRandomOps(RandomOps):
             checked("weights", weights, K, F),
             checked("biases", biases, F),
             _threshold(keep),
-            _words(weights_key),
-            _words(biases_key),
+            key_words(weights_key),
+            key_words(biases_key),
             checked("acts", acts, F, N),
         )
 
@@ -78,7 +78,7 @@ class CpuRandomOps(RandomOps):
             checked("weights", weights, K, F),
             checked("acts_grad", acts_grad, F, N),
             _threshold(keep),
-            _words(weights_key),
+            key_words(weights_key),
             checked("inputs_grad", inputs_grad, K, N),
             add,
         )
@@ -97,7 +97,7 @@ class CpuRandomOps(RandomOps):
             checked("inputs", inputs, K, N),
             checked("acts_grad", acts_grad, F, N),
             _threshold(keep),
-            _words(weights_key),
+            key_words(weights_key),
             checked("weights_grad", weights_grad, K, F),
             add,
         )
@@ -108,5 +108,5 @@ def _threshold(keep: float) -> np.uint64:
     return np.uint64(np.ceil(keep * 2**24))
 
 
-def _words(key: RandomKey) -> np.ndarray:
+def key_words(key: RandomKey) -> np.ndarray:
     return np.array([word & 0xFFFFFFFF for word in key], np.uint64)

@@ -41,6 +41,15 @@ def bprop(acts: Array, acts_grad: Array, inputs_grad: Array, add: bool) -> None:
 
 
 @serial
+def share_lacking(slots: int, ties: int) -> float:
+    """What a label lacks of 1 of `slots` places that it shares with `ties` classes.
+
+    All where nothing ties with it, not even itself: then it is a NaN.
+    """
+    return 1 - min(max(slots, 0) / ties, 1) if ties else 1.0
+
+
+@serial
 def logreg_cost(labels: Array, probs: Array, top: int, values: Array) -> None:
     """See Ops.logreg_cost. A NaN at the label counts as wrong."""
     rows, cases = probs.shape
@@ -52,11 +61,8 @@ def logreg_cost(labels: Array, probs: Array, top: int, values: Array) -> None:
             better += probs[k, n] > given
             ties += probs[k, n] == given
         cost -= log(given)
-        # The label's share of the places that are left to the classes it ties with.
-        ties = max(ties, 1)
-        valid = given == given
-        wrong += 1 - min(max(1 - better, 0) / ties, 1) * valid
-        wrong_top += 1 - min(max(top - better, 0) / ties, 1) * valid
+        wrong += share_lacking(1 - better, ties)
+        wrong_top += share_lacking(top - better, ties)
     values[0], values[1], values[2] = cost, wrong, wrong_top
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba import prange
 
 from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, parallel, serial
-from convnet.ops.cpu.vectors import ROWS, WGRAD_COLUMNS, store_sums, transpose
+from convnet.ops.cpu.vectors import ROWS, WGRAD_COLUMNS, pack_lanes, pack_row, store_sums, transpose
 from convnet.ops.roles import Array
 
 FILTERS = WGRAD_COLUMNS * LANES  # that a tile of weight gradients treats at a time
@@ -31,11 +31,9 @@ def pack_weights(
     Here `column` is the i-th of a tile of ROWS columns. Zero beyond the last column.
     """
     first = tile * ROWS
-    if (step == 1) & (first + ROWS <= columns):  # a vector at a time
+    if step == 1:  # a vector at a time
         for r in range(rows.size):
-            at = base + rows[r] + first
-            for i in range(ROWS):
-                panels[to + r * ROWS + i] = weights[at + i]
+            pack_row(weights, base + rows[r] + first, columns - first, panels, to + r * ROWS)
         return
     for r in range(rows.size):
         for i in range(ROWS):
@@ -59,20 +57,6 @@ def pack_filters(
     for k in prange(groups * tiles):
         base, to = k // tiles * group_step, k * rows.size * ROWS
         pack_weights(weights, base, rows, step, columns, k % tiles, panels, to)
-
-
-@serial
-def pack_lanes(source: Array, at: int, images: int, packed: Array, to: int) -> None:
-    """Packs LANES images, of which `images` exist, the others being zero; flat arrays."""
-    if images >= LANES:
-        for lane in range(LANES):
-            packed[to + lane] = source[at + lane]
-    elif images <= 0:
-        for lane in range(LANES):
-            packed[to + lane] = ZERO
-    else:
-        for lane in range(LANES):
-            packed[to + lane] = source[at + lane] if lane < images else ZERO
 
 
 @serial
@@ -121,7 +105,7 @@ def pack_plane(
         for w in range(left, left + columns):
             inside = (0 <= h < H) & (0 <= w < W)
             at = ((start + h) * W + w) * N + first
-            pack_lanes(flat, at, N - first if inside else 0, packed, to)
+            pack_lanes(flat, at if inside else 0, N - first if inside else 0, packed, to)
             to += LANES
 
 
@@ -145,12 +129,15 @@ def turn_grads(rows: Array, step: int, filters: int, length: int, panels: Array)
 
 @serial
 def store_grads(
-    sums: Array, taps: int, filters: int, add: bool, grads: Array, at: int, step: int
+    sums: Array, rows: int, taps: int, filters: int, add: bool, grads: Array, at: int, step: int
 ) -> None:
-    """Stores a tile of weight gradients, as far as it exists, in rows `step` apart from `at`."""
+    """Stores a tile of weight gradients, as far as it exists, in rows `step` apart from `at`.
+
+    The tile has `rows` rows, of which `taps` exist.
+    """
     for k in range(WGRAD_COLUMNS):
-        for i in range(min(ROWS, taps)):
+        for i in range(min(rows, taps)):
             place, count = at + i * step + k * LANES, filters - k * LANES
             store_sums(
-                sums, (k * ROWS + i) * LANES, ZERO, -INFINITY, INFINITY, add, grads, place, count
+                sums, (k * rows + i) * LANES, ZERO, -INFINITY, INFINITY, add, grads, place, count
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
@@ -39,11 +40,11 @@ def _as_vector(builder: Any, pointer: Any) -> Any:
     return builder.bitcast(pointer, _VECTOR.as_pointer())
 
 
-def _splat(builder: Any, number: Any) -> Any:
+def _splat(builder: Any, number: Any, lanes: int = LANES) -> Any:
     """A vector whose lanes all hold `number`."""
-    undefined = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
     first = builder.insert_element(undefined, number, _INT32(0))
-    zeros = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
+    zeros = ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes)
     return builder.shuffle_vector(first, undefined, zeros)
 
 
@@ -130,6 +131,9 @@ def _tile(panel_count: int, source_count: int, vector_panel: bool) -> Any:
 fprop_tile = _tile(ROWS, FPROP_COLUMNS, vector_panel=False)
 # Sums of weight gradients, a vector of filters (panel) per tap (source).
 wgrad_tile = _tile(WGRAD_COLUMNS, ROWS, vector_panel=True)
+# The same for images of three colours.
+COLOURS = 3
+colours_tile = _tile(WGRAD_COLUMNS, COLOURS, vector_panel=True)
 # The same for fc and local layers, where few vectors of images leave more columns unused.
 fc_tile = _tile(ROWS, FC_COLUMNS, vector_panel=False)
 # Plain sums, four vectors of them: the panel holds ones.
@@ -163,12 +167,47 @@ def store_sums(typing, sums, at, bias, low, high, add, acts, to, count):  # type
     return types.void(sums, at, bias, low, high, add, acts, to, count), generate
 
 
+def _pack(width: int) -> Any:
+    """pack(source, at, count, target, to): target[to + i] = source[at + i], or 0 from count on.
+
+    For i < `width`.
+    """
+    vector_type = ir.VectorType(ir.FloatType(), width)
+
+    @intrinsic
+    def pack(typing, source, at, count, target, to):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            def pointer(argument: int, array: Any, index: Any) -> Any:
+                address = _address(context, builder, signature.args[argument], array, index)
+                return builder.bitcast(address, vector_type.as_pointer())
+
+            source, at, count, target, to = args
+            lane = ir.Constant(ir.VectorType(_INDEX, width), list(range(width)))
+            exists = builder.icmp_signed("<", lane, _splat(builder, count, width))
+            zeros = ir.Constant(vector_type, [0.0] * width)
+            name = f"llvm.masked.load.v{width}f32.p0"
+            numbers = (pointer(0, source, at), _INT32(4), exists, zeros)
+            vector = _call(builder, name, vector_type, *numbers)
+            builder.store(vector, pointer(3, target, to), align=4)
+            return context.get_dummy_value()
+
+        return types.void(source, at, count, target, to), generate
+
+    return pack
+
+
+pack_lanes = _pack(LANES)
+pack_row = _pack(ROWS)
+
+
 @intrinsic
 def prefetch(typing, array, index):  # type: ignore[no-untyped-def]
-    """Fetches the cache line of array[index], which will be written soon."""
+    """Fetches the cache line of array[index], which will be written soon; beyond the end too."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        pointer = _address(context, builder, signature.args[0], *args)
+        array, index = args
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        pointer = builder.gep(data, [index])
         pointer = builder.bitcast(pointer, _BYTE.as_pointer())
         for_write, keep, data_cache = _INT32(1), _INT32(3), _INT32(1)
         _call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, for_write, keep, data_cache)
@@ -245,21 +284,52 @@ def matrix_transform(matrix: Any) -> Any:
 
 
 def _apply(builder: Any, matrix: Any, vectors: list[Any]) -> list[Any]:
-    """The matrix times a column of vectors; zeros cost nothing and a 1 to begin with no product."""
-    results = []
-    for row in matrix:
-        terms = sorted(
-            ((float(factor), v) for factor, v in zip(row, vectors, strict=True) if factor),
-            key=lambda term: term[0] != 1,
-        )
-        (factor, total), *others = terms
-        if factor != 1:
-            total = builder.fmul(ir.Constant(_VECTOR, [factor] * LANES), total)
-        for factor, vector in others:
-            factors = ir.Constant(_VECTOR, [factor] * LANES)
-            total = _multiply_add(builder, factors, vector, total)
-        results.append(total)
-    return results
+    """The matrix times a column of vectors.
+
+    Zeros cost nothing. Of two columns that differ in signs only, the sum and the difference of
+    their vectors are formed once; of two such rows, the sum of what has the same sign in both
+    and of what has not.
+    """
+    matrix, vectors = [list(map(float, row)) for row in matrix], list(vectors)
+    for a, b in _alike(zip(*matrix, strict=True)):
+        pair = vectors[a], vectors[b]
+        vectors[a], vectors[b] = builder.fadd(*pair), builder.fsub(*pair)
+        for row in matrix:
+            row[a], row[b] = (row[a], 0.0) if row[a] == row[b] else (0.0, row[a])
+    results = [None] * len(matrix)
+    for a, b in _alike(matrix):
+        both = [x if x == y else 0.0 for x, y in zip(matrix[a], matrix[b], strict=True)]
+        rest = [x if x != y else 0.0 for x, y in zip(matrix[a], matrix[b], strict=True)]
+        pair = _dot(builder, both, vectors), _dot(builder, rest, vectors)
+        results[a], results[b] = builder.fadd(*pair), builder.fsub(*pair)
+    return [result or _dot(builder, row, vectors)
+            for row, result in zip(matrix, results, strict=True)]  # fmt: skip
+
+
+def _alike(rows: Any) -> list[tuple[int, int]]:
+    """Pairs of rows that differ in the signs of some numbers, but not of all."""
+    rows = [np.array(row) for row in rows]
+    return [
+        (a, b)
+        for b in range(len(rows))
+        for a in range(b)
+        if (abs(rows[a]) == abs(rows[b])).all()
+        and (rows[a] != rows[b]).any()
+        and (rows[a] != -rows[b]).any()
+    ]
+
+
+def _dot(builder: Any, factors: list[float], vectors: list[Any]) -> Any:
+    """Sum of factors times vectors; a 1 to begin with costs no product."""
+    (factor, total), *others = sorted(
+        ((f, v) for f, v in zip(factors, vectors, strict=True) if f), key=lambda term: term[0] != 1
+    )
+    if factor != 1:
+        total = builder.fmul(ir.Constant(_VECTOR, [factor] * LANES), total)
+    for factor, vector in others:
+        factors = ir.Constant(_VECTOR, [factor] * LANES)
+        total = _multiply_add(builder, factors, vector, total)
+    return total
 
 
 def _multiply_add(builder: Any, factor: Any, vector: Any, total: Any) -> Any:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, prod
 from typing import NamedTuple
 
+from convnet.errors import DeviceError
 from convnet.geometry import Window
 from convnet.neurons import Neuron
+from convnet.ops.cuda.driver import Driver, dotted
 from convnet.ops.cuda.launch import checked
 from convnet.ops.cuda.neurons import NeuronLauncher
 from convnet.ops.cuda.tiles import DIRECTIONS, QUAD, Cut, Direction, Product, choose, products
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.convolution import ConvolutionOps
+from convnet.precision import Precision
+
+TENSOR_ARCH = 80  # compute capability times 10 of the first devices with tf32 and bf16
 
 
 class Plan(NamedTuple):
@@ -36,8 +41,7 @@ class Plan(NamedTuple):
     def filters_shape(self) -> tuple[int, int]:
         return self.g.local_filters_shape if self.local else self.g.conv_filters_shape
 
-    @property
-    def constants(self) -> dict[str, int]:
+    def constants(self, precision: Precision) -> dict[str, int]:
         """The constants of kernels/convolution.cu."""
         g = self.g
         sides = {
@@ -58,6 +62,7 @@ class Plan(NamedTuple):
             "OUT_HEIGHT": g.out_height,
             "OUT_WIDTH": g.out_width,
             "IMAGE_QUADS": int(self.N % QUAD == 0),
+            "PRECISION": precision.constant,
             **sides,
         }
 
@@ -74,6 +79,15 @@ def clamps(neuron: Neuron) -> tuple[float, float] | None:
 
 class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
     """This part of CudaOps."""
+
+    def __init__(self, driver: Driver, precision: Precision) -> None:
+        super().__init__(driver)
+        if precision != Precision.FP32 and driver.arch < TENSOR_ARCH:
+            raise DeviceError(
+                f"{precision} needs a GPU of compute capability {dotted(TENSOR_ARCH)} or higher; "
+                f"this one has {dotted(driver.arch)}: choose --precision fp32"
+            )
+        self._precision = precision
 
     def conv_fprop(
         self,
@@ -226,7 +240,9 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
     def _product(self, direction: Direction, plan: Plan, *args: Array | float) -> None:
         product, (tile, parts) = plan.product(direction), plan.cut(direction)
         grid = tile.grid(product.rows, product.columns, product.number * parts)
-        self._launch("convolution", direction, grid, (tile.threads,), *args, **plan.constants)
+        blocks = (prod(grid),)  # in one dimension, as the others end at 65535
+        constants = plan.constants(self._precision)
+        self._launch("convolution", direction, blocks, (tile.threads,), *args, **constants)
 
 
 def _one_pixel(weights: Array) -> Window:

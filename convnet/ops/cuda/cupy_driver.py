@@ -6,16 +6,20 @@ CuPy is imported here only, when a driver is made, so that nothing else needs it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import Constant, compiler_options, source_file
-from convnet.ops.cuda.gpu import GpuDriver, GpuKernel, check_number, out_of_memory
+from convnet.ops.cuda.driver import Constant, Event, compiler_options, out_of_memory, source_file
+from convnet.ops.cuda.gpu import GpuDriver, GpuKernel, check_number
 
 INSTALL = "pip install 'cudaconvnet[cuda12]' or 'cudaconvnet[cuda13]', whichever nvidia-smi names"
 
@@ -39,26 +43,83 @@ class CupyDriver(GpuDriver):
         self._device = _open_device(self._cupy, device)
         multiprocessors = self._device.attributes["MultiProcessorCount"]
         super().__init__(int(self._device.compute_capability), multiprocessors, sources)
+        # What CUDA does in its default stream waits for both, and both for it.
+        self._kernels_stream = self._cupy.cuda.Stream()
+        self._copies_stream = self._cupy.cuda.Stream()
 
-    def empty(self, size: int) -> Any:
+    def empty(self, size: int, dtype: DTypeLike = np.float32) -> Any:
         try:
-            return self._cupy.empty(size, np.float32)
+            with self._kernels_stream:  # CuPy gives freed memory to the same stream again
+                return self._cupy.empty(size, dtype)
         except self._cupy.cuda.memory.OutOfMemoryError:
-            free, _ = self._cupy.cuda.runtime.memGetInfo()
-            raise out_of_memory(4 * size, free) from None
+            raise out_of_memory(size * np.dtype(dtype).itemsize, self.free_memory()) from None
 
     def download(self, source: Any) -> np.ndarray:
-        host: np.ndarray = self._cupy.asnumpy(source)
+        with self._failures(), self._kernels_stream:
+            host: np.ndarray = self._cupy.asnumpy(source)
         return host
 
     def synchronize(self) -> None:
-        try:
+        with self._failures():
             self._device.synchronize()
+
+    def free_memory(self) -> int:
+        free, _ = self._cupy.cuda.runtime.memGetInfo()
+        return int(free) + int(self._cupy.get_default_memory_pool().free_bytes())
+
+    def pinned(self, size: int) -> np.ndarray:
+        with self._failures():
+            memory = self._cupy.cuda.alloc_pinned_memory(4 * size)
+        return np.frombuffer(memory, np.float32, size)
+
+    def start_upload(self, source: np.ndarray, target: Any, after: Event | None) -> Event:
+        if after:
+            self._copies_stream.wait_event(after)
+        target.data.copy_from_host_async(
+            source.ctypes.data, source.nbytes, stream=self._copies_stream
+        )
+        return self._event(self._copies_stream)
+
+    def wait(self, event: Event) -> None:
+        self._kernels_stream.wait_event(event)
+
+    def record(self) -> Event:
+        return self._event(self._kernels_stream)
+
+    def finish(self, event: Event) -> None:
+        with self._failures():
+            event.synchronize()
+
+    def capture(self, run: Callable[[], None]) -> Callable[[], None] | None:
+        stream, failure = self._kernels_stream, self._cupy.cuda.runtime.CUDARuntimeError
+        try:
+            stream.begin_capture()
+            try:
+                run()
+            finally:
+                graph = stream.end_capture()
+            graph.upload(stream=stream)
+        except failure as error:
+            warnings.warn(f"kernels are started one by one, as {error}", stacklevel=1)
+            return None
+        return partial(graph.launch, stream=stream)
+
+    def _event(self, stream: Any) -> Event:
+        event = self._cupy.cuda.Event(disable_timing=True)
+        stream.record(event)
+        return event
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """What CUDA says where the host waits for it is mostly of a kernel before."""
+        try:
+            yield
         except self._cupy.cuda.runtime.CUDARuntimeError as error:
             raise DeviceError(f"a kernel failed on the GPU: {error}") from None
 
     def _write(self, source: np.ndarray, target: Any) -> None:
-        target.reshape(-1).set(source)
+        with self._kernels_stream:
+            target.reshape(-1).set(source)
 
     def _compile(self, file: str, constants: Mapping[str, Constant]) -> Any:
         source = source_file(self._sources, file)
@@ -91,7 +152,8 @@ class CupyDriver(GpuDriver):
         def start(
             grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int
         ) -> None:
-            function(grid, block, tuple(args), shared_mem=shared)
+            with self._kernels_stream:
+                function(grid, block, tuple(args), shared_mem=shared)
 
         def allow_shared(size: int) -> None:
             function.max_dynamic_shared_size_bytes = size

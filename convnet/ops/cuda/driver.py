@@ -6,12 +6,13 @@ convnet.ops.cuda.cupy_driver, pycuda_driver and emulated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, prod
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from convnet.errors import DeviceError
 from convnet.ops.roles import Array
@@ -29,6 +30,9 @@ MAX_GRID = (2**31 - 1, 65535, 65535)
 SHARED = 48 * 1024  # what every kernel may use without asking
 LOWEST_ARCH = 75
 OPT_IN_SHARED = {75: 64, 80: 163, 86: 99, 87: 163, 89: 99, 90: 227, 100: 227, 103: 227, 120: 99}
+
+
+Event = Any  # a moment in the work of a device
 
 
 class Kernel(Protocol):
@@ -52,8 +56,12 @@ class Kernel(Protocol):
 class Driver(Protocol):
     """One device.
 
-    Device arrays are float32, C-contiguous and opaque; they have size, shape, dtype,
-    reshape(...), and slices a[start:stop] of one-dimensional arrays, all of them views.
+    It has two streams of work, which run beside each other: kernels, and copies of `start_upload`.
+    In each, one thing is done after the other. `upload` and `download` belong to the kernels; the
+    host waits until they are done.
+
+    Device arrays are C-contiguous and opaque; they have size, shape, dtype, reshape(...),
+    view(dtype), and slices a[start:stop] of one-dimensional arrays, all of them views.
 
     Attributes:
         name: "cupy", "pycuda" or "emulated".
@@ -65,15 +73,15 @@ class Driver(Protocol):
     arch: int
     multiprocessors: int
 
-    def empty(self, size: int) -> Array:
-        """A new array of shape (size,), content undefined (NaN on the emulated device).
+    def empty(self, size: int, dtype: DTypeLike = np.float32) -> Array:
+        """A new array of shape (size,), content undefined (all bits 1 on the emulated device).
 
         Raises:
             DeviceError: not enough memory.
         """
 
     def upload(self, source: np.ndarray, target: Array) -> None:
-        """Copies a host array to a device array of the same size, converting to float32."""
+        """Copies a host array to a device array of the same size, converting to its dtype."""
 
     def download(self, source: Array) -> np.ndarray:
         """A host copy."""
@@ -89,6 +97,47 @@ class Driver(Protocol):
 
     def synchronize(self) -> None:
         """Waits until everything started before is done."""
+
+    def free_memory(self) -> int:
+        """Bytes that `empty` can still give."""
+
+    def pinned(self, size: int) -> np.ndarray:
+        """Page-locked float32 memory of the host (size,), from which copies need no help of it.
+
+        Raises:
+            DeviceError: not enough memory.
+        """
+
+    def start_upload(self, source: np.ndarray, target: Array, after: Event | None) -> Event:
+        """Begins to copy pinned memory to a device array of the same size.
+
+        Args:
+            source: not to be written to before the event that is returned.
+            after: a moment in the stream of kernels that the copy waits for.
+
+        Returns:
+            The end of the copy. Kernels that read `target` must `wait` for it.
+        """
+
+    def wait(self, event: Event) -> None:
+        """Kernels started from now on wait for the event."""
+
+    def record(self) -> Event:
+        """The moment when all kernels that were started before are done."""
+
+    def finish(self, event: Event) -> None:
+        """The host waits for the event.
+
+        Raises:
+            DeviceError: a kernel before it failed.
+        """
+
+    def capture(self, run: Callable[[], None]) -> Callable[[], None] | None:
+        """What starts, at once, all kernels that `run` would start; `run` starts none now.
+
+        `run` may do nothing else with the device, and all its kernels must have been compiled.
+        None if this device, or what it is driven through, has no graphs.
+        """
 
 
 def definitions(constants: Mapping[str, Constant]) -> list[str]:
@@ -135,6 +184,11 @@ def source_file(folder: Path, file: str) -> Path:
     return path
 
 
+def dotted(arch: int) -> str:
+    """The compute capability, such as 8.0."""
+    return f"{arch // 10}.{arch % 10}"
+
+
 def check_launch(
     kernel: str, grid: Sequence[int], block: Sequence[int], shared: int, most_shared: int
 ) -> None:
@@ -165,3 +219,11 @@ def check_launch(
             f"kernel '{kernel}': a block has at most {most_shared} bytes of shared memory on this "
             f"device; found {shared}"
         )
+
+
+def out_of_memory(needed: int, free: int) -> DeviceError:
+    """Both in bytes."""
+    return DeviceError(
+        f"out of memory on the GPU: {needed / 2**20:.1f} MiB needed, {free / 2**20:.1f} MiB free; "
+        "try a smaller --mini or smaller layers"
+    )

@@ -92,3 +92,41 @@ class CudaElementwiseOps(NeuronLauncher, ElementwiseOps):
             target.shape[-1],
             cases,
         )
+
+    def prelu_fprop(self, images: In, slopes: In, acts: Out) -> None:
+        size, C = images.size, images.shape[0]
+        self._numbers(
+            "elementwise",
+            "prelu_fprop",
+            size,
+            checked("images", images, size),
+            checked("slopes", slopes, C),
+            checked("acts", acts, size),
+            size // C,
+        )
+
+    def prelu_dgrad(
+        self, images: In, slopes: In, acts_grad: In, images_grad: Out, add: bool = False
+    ) -> None:
+        size, C = images.size, images.shape[0]
+        self._numbers(
+            "elementwise",
+            "prelu_dgrad",
+            size,
+            checked("images", images, size),
+            checked("slopes", slopes, C),
+            checked("acts_grad", acts_grad, size),
+            checked("images_grad", images_grad, size),
+            *(add, size // C),
+        )
+
+    def prelu_terms(self, images: In, acts_grad: In, terms: Out) -> None:
+        size = images.size
+        self._numbers(
+            "elementwise",
+            "prelu_terms",
+            size,
+            checked("images", images, size),
+            checked("acts_grad", acts_grad, size),
+            checked("terms", terms, size),
+        )

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import LOWEST_ARCH, OPT_IN_SHARED, SHARED, Constant, check_launch
+from convnet.ops.cuda.driver import (
+    LOWEST_ARCH,
+    OPT_IN_SHARED,
+    SHARED,
+    Constant,
+    check_launch,
+    dotted,
+)
 from convnet.resources import find_folder
 
 
@@ -29,8 +36,8 @@ class GpuDriver(ABC):
         """
         if arch < LOWEST_ARCH:
             raise DeviceError(
-                f"the GPU has compute capability {_dotted(arch)}; the kernels need "
-                f"{_dotted(LOWEST_ARCH)} or higher"
+                f"the GPU has compute capability {dotted(arch)}; the kernels need "
+                f"{dotted(LOWEST_ARCH)} or higher"
             )
         self.arch = arch
         self.multiprocessors = multiprocessors
@@ -41,7 +48,7 @@ class GpuDriver(ABC):
     def upload(self, source: np.ndarray, target: Any) -> None:
         if source.size != target.size:
             raise DeviceError(f"upload: {source.shape} does not fit into {target.shape}")
-        self._write(np.ascontiguousarray(source, np.float32).reshape(-1), target)
+        self._write(np.ascontiguousarray(source, target.dtype).reshape(-1), target)
 
     def kernel(self, file: str, name: str, **constants: Constant) -> GpuKernel:
         module_key = (file, *sorted(constants.items()))
@@ -54,7 +61,7 @@ class GpuDriver(ABC):
 
     @abstractmethod
     def _write(self, source: np.ndarray, target: Any) -> None:
-        """Copies float32 numbers (size,) to a device array of any shape."""
+        """Copies numbers (size,) to a device array of the same dtype and any shape."""
 
     @abstractmethod
     def _compile(self, file: str, constants: Mapping[str, Constant]) -> Any:
@@ -117,15 +124,3 @@ def check_number(device: int, count: int) -> None:
     """Raises: DeviceError if there is no such device."""
     if not 0 <= device < count:
         raise DeviceError(f"there is no GPU {device}; this machine has {count}, counted from 0")
-
-
-def out_of_memory(needed: int, free: int) -> DeviceError:
-    """Both in bytes."""
-    return DeviceError(
-        f"out of memory on the GPU: {needed / 2**20:.1f} MiB needed, {free / 2**20:.1f} MiB free; "
-        "try a smaller --mini or smaller layers"
-    )
-
-
-def _dotted(arch: int) -> str:
-    return f"{arch // 10}.{arch % 10}"

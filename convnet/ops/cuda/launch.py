@@ -12,9 +12,11 @@ import numpy as np
 
 from convnet.errors import ShapeError
 from convnet.ops.cuda.driver import Constant, Driver
-from convnet.ops.roles import Array
+from convnet.ops.cuda.packing import packed
+from convnet.ops.roles import Array, OnDevice, RandomKey
 
 MAX_SIZE = 2**31  # kernels count in 32 bits
+REMEDY = "take smaller minibatches"
 BLOCK = 256
 LANES, TEAMS = 32, 8
 
@@ -32,8 +34,7 @@ def checked(name: str, array: Array, *shape: int) -> Array:
         )
     if array.size >= MAX_SIZE:
         raise ShapeError(
-            f"'{name}' has {array.size} numbers; a kernel works on fewer than {MAX_SIZE}: "
-            "take smaller minibatches"
+            f"'{name}' has {array.size} numbers; a kernel works on fewer than {MAX_SIZE}: {REMEDY}"
         )
     return array
 
@@ -44,6 +45,7 @@ class Launcher:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._held: Array | None = None
+        self._constants: dict[bytes, Array] = {}
 
     def _launch(
         self,
@@ -85,9 +87,28 @@ class Launcher:
             self._held = self._driver.empty(size)
         return self._held[:size]
 
+    def _on_device(self, value: Any) -> Array:
+        """The numbers of an argument that changes from step to step, see packing.py."""
+        if isinstance(value, OnDevice):
+            return value.numbers
+        numbers = packed(value)
+        assert numbers is not None
+        return self._uploaded(numbers)
+
+    def _key(self, key: RandomKey | OnDevice) -> Array:
+        """Its words on the device."""
+        return self._on_device(key).view(np.uint32)
+
+    def _constant(self, values: np.ndarray) -> Array:
+        """Numbers that stay the same, on the device, flat; uploaded once and kept."""
+        key = values.tobytes()
+        if key not in self._constants:
+            self._constants[key] = self._uploaded(values)
+        return self._constants[key]
+
     def _uploaded(self, values: np.ndarray) -> Array:
-        """A copy on the device, flat."""
-        array = self._driver.empty(values.size)
+        """A copy on the device, flat, of the same dtype."""
+        array = self._driver.empty(values.size, values.dtype)
         self._driver.upload(values.reshape(-1), array)
         return array
 

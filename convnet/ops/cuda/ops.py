@@ -1,30 +1,37 @@
-"""The operations on a GPU: CUDA kernels of our own in float32."""
+"""The operations on a GPU: CUDA kernels of our own, on float32 numbers."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from convnet.ops.base import Ops
+from convnet.ops.cuda.batchnorm_ops import CudaBatchnormOps
 from convnet.ops.cuda.costs_ops import CudaCostOps
+from convnet.ops.cuda.device_ops import CudaDeviceOps, DryDriver
 from convnet.ops.cuda.driver import Driver
 from convnet.ops.cuda.elementwise_ops import CudaElementwiseOps
-from convnet.ops.cuda.images_ops import CudaImageOps
 from convnet.ops.cuda.launch import LANES, TEAMS, checked
+from convnet.ops.cuda.metric_ops import CudaMetricOps
 from convnet.ops.cuda.random_ops import CudaRandomOps
 from convnet.ops.cuda.rankings_ops import CudaRankingOps
 from convnet.ops.cuda.windows_ops import CudaWindowOps
 from convnet.ops.cuda.winograd_ops import CudaWinogradOps
-from convnet.ops.roles import Array, In, InOut, Out
+from convnet.ops.roles import In, InOut
+from convnet.precision import Precision
 
 
 class CudaOps(
     CudaWinogradOps,
     CudaWindowOps,
-    CudaImageOps,
+    CudaBatchnormOps,
     CudaElementwiseOps,
     CudaRandomOps,
     CudaCostOps,
     CudaRankingOps,
+    CudaDeviceOps,
+    CudaMetricOps,
     Ops,
 ):
     """Operations on the arrays of a device, real or emulated.
@@ -36,18 +43,22 @@ class CudaOps(
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, driver: Driver) -> None:
-        super().__init__(driver)
+    def __init__(self, driver: Driver, precision: Precision = Precision.FP32) -> None:
+        """
+        Args:
+            precision: of the factors of conv, local and fc; everything else is float32.
+
+        Raises:
+            DeviceError: the device does not have this precision.
+        """
+        super().__init__(driver, precision)
         self.name = f"cuda ({driver.name})"
 
-    def empty(self, size: int) -> Array:
-        return self._driver.empty(size)
-
-    def upload(self, source: np.ndarray, target: Out) -> None:
-        self._driver.upload(source, target)
-
-    def download(self, source: In) -> np.ndarray:
-        return self._driver.download(source)
+    def scratch_size(self, run: Callable[[Ops], None]) -> int:
+        like_ours = DryDriver(self._driver.arch, self._driver.multiprocessors)
+        dry = CudaOps(like_ours, self._precision)
+        run(dry)
+        return 0 if dry._held is None else int(dry._held.size)
 
     def sgd(
         self,
@@ -68,8 +79,9 @@ class CudaOps(
             checked("increments", increments, size),
             checked("gradients", gradients, size),
             float(momentum),
-            float(rate / cases),
-            float(decay * rate),
+            self._on_device(float(rate) if isinstance(rate, int) else rate),
+            float(cases),
+            float(decay),
         )
 
     def bound_columns(
@@ -80,7 +92,7 @@ class CudaOps(
         self._launch(
             "sgd",
             "bound_columns",
-            (-(-F // LANES), modules),
+            (-(-F // LANES) * modules,),
             (LANES, TEAMS),
             checked("weights", weights, modules, rows, F),
             float(low),

@@ -5,16 +5,17 @@ PyCUDA is imported here only, when a driver is made, so that nothing else needs 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from convnet.errors import DeviceError
-from convnet.ops.cuda.driver import Constant, compiler_options, source_file
-from convnet.ops.cuda.gpu import GpuDriver, GpuKernel, check_number, out_of_memory
+from convnet.ops.cuda.driver import Constant, Event, compiler_options, out_of_memory, source_file
+from convnet.ops.cuda.gpu import GpuDriver, GpuKernel, check_number
 from convnet.ops.cuda.nvrtc import compile_cubin
 
 
@@ -45,23 +46,61 @@ class PycudaDriver(GpuDriver):
         super().__init__(10 * major + minor, multiprocessors, sources)
         # The context that all libraries of the process share. It stays until the process ends.
         opened.retain_primary_context().push()
+        # What CUDA does in its default stream waits for both, and both for it.
+        self._kernels_stream, self._copies_stream = self._cuda.Stream(), self._cuda.Stream()
 
-    def empty(self, size: int) -> Any:
+    def empty(self, size: int, dtype: DTypeLike = np.float32) -> Any:
         try:
-            return self._gpuarray.empty(size, np.float32)
+            return self._gpuarray.empty(size, dtype)
         except self._cuda.MemoryError:
-            free, _ = self._cuda.mem_get_info()
-            raise out_of_memory(4 * size, free) from None
+            raise out_of_memory(size * np.dtype(dtype).itemsize, self.free_memory()) from None
 
     def download(self, source: Any) -> np.ndarray:
         host: np.ndarray = source.get()
         return host
 
     def synchronize(self) -> None:
+        self._wait_for(self._cuda.Context)
+
+    def free_memory(self) -> int:
+        free, _ = self._cuda.mem_get_info()
+        return int(free)
+
+    def pinned(self, size: int) -> np.ndarray:
         try:
-            self._cuda.Context.synchronize()
+            memory: np.ndarray = self._cuda.pagelocked_empty(size, np.float32)
+        except self._cuda.Error as error:
+            raise DeviceError(f"no page-locked memory for {4 * size} bytes: {error}") from None
+        return memory
+
+    def start_upload(self, source: np.ndarray, target: Any, after: Event | None) -> Event:
+        if after:
+            self._copies_stream.wait_for_event(after)
+        self._cuda.memcpy_htod_async(_address(target), source, self._copies_stream)
+        return self._event(self._copies_stream)
+
+    def wait(self, event: Event) -> None:
+        self._kernels_stream.wait_for_event(event)
+
+    def record(self) -> Event:
+        return self._event(self._kernels_stream)
+
+    def finish(self, event: Event) -> None:
+        self._wait_for(event)
+
+    def capture(self, run: Callable[[], None]) -> None:
+        """PyCUDA has no graphs."""
+
+    def _wait_for(self, work: Any) -> None:
+        try:
+            work.synchronize()
         except self._cuda.Error as error:
             raise DeviceError(f"a kernel failed on the GPU: {error}") from None
+
+    def _event(self, stream: Any) -> Event:
+        event = self._cuda.Event(self._cuda.event_flags.DISABLE_TIMING)
+        event.record(stream)
+        return event
 
     def _write(self, source: np.ndarray, target: Any) -> None:
         target.reshape(-1).set(source)
@@ -87,7 +126,9 @@ class PycudaDriver(GpuDriver):
             pairs = list(zip(args, numbers, strict=True))
             function.prepare([arg.dtype.char if number else "P" for arg, number in pairs])
             values = [arg if number else _address(arg) for arg, number in pairs]
-            function.prepared_call(_three(grid), _three(block), *values, shared_size=shared)
+            function.prepared_async_call(
+                _three(grid), _three(block), self._kernels_stream, *values, shared_size=shared
+            )
 
         def allow_shared(size: int) -> None:
             attribute = self._cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES

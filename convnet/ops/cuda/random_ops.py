@@ -30,7 +30,7 @@ class CudaRandomOps(Launcher, RandomOps):
             "dropout",
             size,
             checked("inputs", inputs, size),
-            *(_threshold(keep), float(scale), *_words(key)),
+            *(_threshold(keep), float(scale), self._key(key)),
             checked("acts", acts, size),
             add,
         )
@@ -41,7 +41,7 @@ class CudaRandomOps(Launcher, RandomOps):
             "noisy_neuron_fprop",
             size,
             checked("inputs", inputs, size),
-            *(*neuron_arguments(neuron), *_words(key)),
+            *(*neuron_arguments(neuron), self._key(key)),
             checked("acts", acts, size),
         )
 
@@ -63,7 +63,7 @@ class CudaRandomOps(Launcher, RandomOps):
             checked("inputs", inputs, K, N),
             checked("weights", weights, K, F),
             checked("biases", biases, F),
-            *(_threshold(keep), *_words(weights_key), *_words(biases_key)),
+            *(_threshold(keep), self._key(weights_key), self._key(biases_key)),
             checked("acts", acts, F, N),
             *(K, F, N),
         )
@@ -84,7 +84,7 @@ class CudaRandomOps(Launcher, RandomOps):
             K * N,
             checked("weights", weights, K, F),
             checked("acts_grad", acts_grad, F, N),
-            *(_threshold(keep), *_words(weights_key)),
+            *(_threshold(keep), self._key(weights_key)),
             checked("inputs_grad", inputs_grad, K, N),
             *(add, F, N),
         )
@@ -105,7 +105,7 @@ class CudaRandomOps(Launcher, RandomOps):
             K * F,
             checked("inputs", inputs, K, N),
             checked("acts_grad", acts_grad, F, N),
-            *(_threshold(keep), *_words(weights_key)),
+            *(_threshold(keep), self._key(weights_key)),
             checked("weights_grad", weights_grad, K, F),
             *(add, F, N),
         )
@@ -118,7 +118,3 @@ class CudaRandomOps(Launcher, RandomOps):
 def _threshold(keep: float) -> np.uint32:
     """t such that u 2^-24 < keep is u < t, in whole numbers."""
     return np.uint32(ceil(keep * 2**24))
-
-
-def _words(key: RandomKey) -> tuple[np.uint32, ...]:
-    return tuple(np.uint32(word & 0xFFFFFFFF) for word in key)

@@ -10,12 +10,15 @@ from typing import NamedTuple
 from convnet.geometry import Window
 from convnet.neurons import Neuron
 from convnet.ops.cuda.convolution_ops import CudaConvolutionOps, bias_kind, clamps
-from convnet.ops.cuda.driver import Constant
+from convnet.ops.cuda.driver import MAX_GRID, Constant
 from convnet.ops.cuda.launch import BLOCK, checked
 from convnet.ops.cuda.tiles import DEPTH, DIRECTIONS, QUAD, Cut, Direction, Factor, Product, choose
 from convnet.ops.roles import Array, In, Out
-from convnet.ops.winograd import POINTS, SIDE, SIZES, matrices
+from convnet.ops.winograd import SIZES, matrices
+from convnet.precision import Precision
 
+SIDE = 6  # of a tile of the source
+POINTS = SIDE * SIDE
 WORKSPACE = 2**26  # the most numbers that points and sums take in all: 256 MiB
 # Each number at a point goes through memory twice more than in the plain formula, once written and
 # once read: so many bytes. While a byte moves a GPU does some 10 multiply-adds (the peaks of an
@@ -119,6 +122,8 @@ def is_faster(plan: PointPlan) -> bool:
     g = plan.g
     if g.stride != 1 or g.filter_size not in SIZES or g.group_filters % QUAD or not plan.line:
         return False
+    if max(g.channels, g.filters, POINTS * g.groups) > min(MAX_GRID):  # in its launches
+        return False
     _, height, width = plan.target_shape
     pairs = g.group_channels * g.group_filters
     shares = -(-plan.columns // plan.line)  # each reads the filters' points again
@@ -130,7 +135,7 @@ def is_faster(plan: PointPlan) -> bool:
 @cache
 def point_constants(g: Window, N: int, multiprocessors: int) -> dict[str, Constant]:
     """The constants of kernels/winograd.cu."""
-    A, G, B = matrices(g.filter_size)
+    A, G, B = matrices(g.filter_size, SIDE)
     named = {"SUMS_TO_TARGET": A.T, "FILTERS_TO_POINTS": G, "SOURCE_TO_POINTS": B}
     tiles = {d: PointPlan(g, d, N, multiprocessors).cut.tile for d in DIRECTIONS}
     return {
@@ -206,7 +211,7 @@ class CudaWinogradOps(CudaConvolutionOps):
 
     def _is_for_points(self, plan: PointPlan) -> bool:
         """Whether Winograd's method computes this. All its products are in float32."""
-        return is_faster(plan)
+        return self._precision == Precision.FP32 and is_faster(plan)
 
     def _correlate(
         self,

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from convnet.ops.base import Ops
+from convnet.ops.reference.batchnorm import ReferenceBatchnormOps
 from convnet.ops.reference.convolution import ReferenceConvolutionOps
 from convnet.ops.reference.costs import ReferenceCostOps
 from convnet.ops.reference.elementwise import ReferenceElementwiseOps
 from convnet.ops.reference.images import ReferenceImageOps
+from convnet.ops.reference.metric import ReferenceMetricOps
 from convnet.ops.reference.random import ReferenceRandomOps
 from convnet.ops.reference.windows import ReferenceWindowOps
 from convnet.ops.roles import Array, In, InOut, Out
@@ -22,10 +24,12 @@ from convnet.ops.roles import Array, In, InOut, Out
 class ReferenceOps(
     ReferenceConvolutionOps,
     ReferenceWindowOps,
+    ReferenceBatchnormOps,
     ReferenceImageOps,
     ReferenceElementwiseOps,
     ReferenceRandomOps,
     ReferenceCostOps,
+    ReferenceMetricOps,
     Ops,
 ):
     """Operations on numpy arrays of any float dtype."""

@@ -23,25 +23,20 @@ class ReferenceCostOps(CostOps):
 
     @np.errstate(divide="ignore", invalid="ignore")  # infinite or NaN costs are for the trainer
     def logreg_cost(self, labels: In, probs: In, top: int, values: Out) -> None:
-        given = _label_probs(labels, probs)
-        better = (probs > given).sum(axis=0)
-        ties = (probs == given).sum(axis=0)
-        values[0] = -np.log(given).sum()
-        # In each column the label's share of the slots that are left to those it ties with.
-        for i, slots in ((1, 1 - better), (2, top - better)):
-            values[i] = (1 - np.clip(slots / ties, 0, 1)).sum()
+        values[0] = -np.log(label_values(labels, probs)).sum()
+        values[1:] = lacking_shares(labels, probs, top)
 
     @np.errstate(divide="ignore")  # as in logreg_cost
     def logreg_bprop(
         self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False
     ) -> None:
-        total = np.where(_is_label(labels, probs), -coeff / _label_probs(labels, probs), 0)
+        total = np.where(is_label(labels, probs), -coeff / label_values(labels, probs), 0)
         store(probs_grad, total, add)
 
     def softmax_logreg_bprop(
         self, labels: In, probs: In, coeff: float, inputs_grad: Out, add: bool = False
     ) -> None:
-        store(inputs_grad, coeff * (probs - _is_label(labels, probs)), add)
+        store(inputs_grad, coeff * (probs - is_label(labels, probs)), add)
 
     def sum2_cost(self, inputs: In, values: Out) -> None:
         values[0] = (inputs**2).sum()
@@ -111,10 +106,10 @@ class ReferenceCostOps(CostOps):
         self, labels: In, inputs: In, coeff: float, inputs_grad: Out, add: bool = False
     ) -> None:
         label, other = _label_and_best_other(labels, inputs)
-        is_label = _is_label(labels, inputs)
+        here = is_label(labels, inputs)
         rows = np.arange(len(inputs))[:, None]
-        is_other = rows == np.where(is_label, -np.inf, inputs).argmax(axis=0)
-        total = coeff * (is_other * 1.0 - is_label) * (1 + other - label > 0)
+        is_other = rows == np.where(here, -np.inf, inputs).argmax(axis=0)
+        total = coeff * (is_other * 1.0 - here) * (1 + other - label > 0)
         store(inputs_grad, total, add)
 
     def gsinlabel_cost(self, labels: In, inputs: In, values: Out) -> None:
@@ -158,14 +153,26 @@ class ReferenceCostOps(CostOps):
         store(codes_grad, total, add)
 
 
-def _label_probs(labels: Array, probs: Array) -> Array:
-    """Probability of each image's label, (N,)."""
-    return probs[labels.reshape(-1).astype(int), np.arange(probs.shape[-1])]
+def label_values(labels: Array, values: Array) -> Array:
+    """The value of each image's label, (N,)."""
+    return values[labels.reshape(-1).astype(int), np.arange(values.shape[-1])]
 
 
-def _is_label(labels: Array, probs: Array) -> Array:
+def lacking_shares(labels: Array, values: Array, top: int) -> tuple[float, float]:
+    """How many labels are not the largest of their column, and not among the `top` largest."""
+    given = label_values(labels, values)
+    better = (values > given).sum(axis=0)
+    ties = (values == given).sum(axis=0)
+    # In each column the label's share of the slots that are left to those it ties with. A NaN ties
+    # with nothing, not even itself, and has none.
+    valid, ties = ties > 0, np.maximum(ties, 1)
+    first, several = ((1 - np.clip((k - better) / ties, 0, 1) * valid).sum() for k in (1, top))
+    return first, several
+
+
+def is_label(labels: Array, values: Array) -> Array:
     """Truth of "row is the image's label", (classes, N)."""
-    return np.arange(len(probs))[:, None] == labels.reshape(1, -1)
+    return np.arange(len(values))[:, None] == labels.reshape(1, -1)
 
 
 def _safe_log(probs: Array) -> Array:
@@ -180,8 +187,8 @@ def _safe_inverse(values: Array) -> Array:
 
 def _label_and_best_other(labels: Array, inputs: Array) -> tuple[Array, Array]:
     """Of each image: the input at the label, and the largest elsewhere."""
-    others = np.where(_is_label(labels, inputs), -np.inf, inputs)
-    return _label_probs(labels, inputs), others.max(axis=0)
+    others = np.where(is_label(labels, inputs), -np.inf, inputs)
+    return label_values(labels, inputs), others.max(axis=0)
 
 
 def _groups(labels: Array, inputs: Array) -> Iterator[tuple[Array, Array]]:

@@ -99,6 +99,18 @@ class ReferenceElementwiseOps(ElementwiseOps):
         block = _as_rows(source)[:, source_case : source_case + cases]
         _as_rows(target)[:, target_case : target_case + cases] = block
 
+    def prelu_fprop(self, images: In, slopes: In, acts: Out) -> None:
+        store(acts, np.where(images > 0, images, slopes.reshape(-1, 1, 1, 1) * images))
+
+    def prelu_dgrad(
+        self, images: In, slopes: In, acts_grad: In, images_grad: Out, add: bool = False
+    ) -> None:
+        factors = np.where(images > 0, 1, slopes.reshape(-1, 1, 1, 1))
+        store(images_grad, acts_grad * factors, add)
+
+    def prelu_terms(self, images: In, acts_grad: In, terms: Out) -> None:
+        store(terms, acts_grad * np.minimum(0, images))
+
 
 def _as_rows(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])

@@ -11,6 +11,7 @@ from convnet.ops.spec.images import (
     LAB_POWER,
     LAB_SLOPE,
     LAB_START,
+    ByteImages,
     ChannelMatrix,
     ImageOps,
 )
@@ -19,6 +20,15 @@ from convnet.resampling import Resampling
 
 class ReferenceImageOps(ImageOps):
     """This part of ReferenceOps."""
+
+    def upload_images(self, images: ByteImages, acts: Out) -> None:
+        _, height, width = images.mean.shape
+        target = acts.reshape(*images.mean.shape, -1)
+        for n, (top, left, mirrored) in enumerate(images.places):
+            crop = images.pixels[n, top : top + height, left : left + width]
+            pixels = (crop[:, ::-1] if mirrored else crop).transpose(2, 0, 1)
+            colour = images.colours[n].reshape(-1, 1, 1)
+            target[..., n] = ((pixels - images.mean) + colour) * np.float32(images.scale)
 
     def resample_fprop(self, g: Resampling, images: In, acts: Out) -> None:
         store(acts, _resampled(g, images))

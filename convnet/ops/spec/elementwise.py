@@ -49,3 +49,20 @@ class ElementwiseOps(ABC):
         self, source: In, source_case: int, target: InOut, target_case: int, cases: int
     ) -> None:
         """Copies `cases` images between arrays taken as (rows, images)."""
+
+    @abstractmethod
+    def prelu_fprop(self, images: In, slopes: In, acts: Out) -> None:
+        """acts = x where x > 0, else slopes(c) x: images x (C,H,W,N), slopes (1,C). In place."""
+
+    @abstractmethod
+    def prelu_dgrad(
+        self, images: In, slopes: In, acts_grad: In, images_grad: Out, add: bool = False
+    ) -> None:
+        """images_grad = acts_grad where x > 0, else slopes(c) acts_grad. In place on acts_grad."""
+
+    @abstractmethod
+    def prelu_terms(self, images: In, acts_grad: In, terms: Out) -> None:
+        """terms = acts_grad min(0, x); their sum over H, W and N is the gradient of the slope.
+
+        Any shape. In place on acts_grad.
+        """

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from convnet.ops.roles import In, Out
 from convnet.resampling import Resampling
@@ -14,8 +17,54 @@ LAB_BEND, LAB_POWER = 0.0088564517, 0.3333
 LAB_SLOPE, LAB_START = 7.787037, 0.13793103
 
 
+@runtime_checkable
+class ByteImages(Protocol):
+    """Images on the host that are still bytes: C-contiguous arrays, each crop inside its image.
+
+    They stand for a float32 matrix, which `numpy.asarray` makes of them; see
+    data_providers/byte_images.py.
+
+    Attributes:
+        pixels: uint8 (N, rows, columns, C).
+        places: int32 (N, 3): top and left of a crop, 1 if it is mirrored, else 0.
+        mean: float32 (C, H, W).
+        colours: float32 (N, C).
+    """
+
+    @property
+    def pixels(self) -> np.ndarray: ...
+    @property
+    def places(self) -> np.ndarray: ...
+    @property
+    def mean(self) -> np.ndarray: ...
+    @property
+    def colours(self) -> np.ndarray: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __getitem__(self, key: tuple[slice, Any], /) -> ByteImages: ...
+    def __array__(self) -> np.ndarray: ...
+
+
+# What an array is filled with: numbers of its size, or images that become such.
+Source = np.ndarray | ByteImages
+
+
 class ImageOps(ABC):
     """This part of Ops."""
+
+    @abstractmethod
+    def upload_images(self, images: ByteImages, acts: Out) -> None:
+        """acts(c,y,x,n) = ((pixel - mean(c,y,x)) + colours(n,c)) * scale, (C,H,W,N).
+
+        pixel = pixels(n, top + y, left + u, c), where u = x, or W - 1 - x if n is mirrored. Each
+        operation is rounded to float32, so all backends give the same bits.
+        """
 
     @abstractmethod
     def resample_fprop(self, g: Resampling, images: In, acts: Out) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from convnet.geometry import Window
 from convnet.neurons import IDENT
-from convnet.ops.cpu import CpuOps, conv, winograd
+from convnet.ops.cpu import CpuOps, conv, winograd, winograd_wgrad
 from convnet.ops.cpu.jit import INFINITY, ZERO
 from convnet.ops.reference import ReferenceOps
 from convnet.ops.winograd import SIZES, matrices
@@ -72,8 +72,12 @@ def test_fprop(case: str, biases_for: str, add: bool) -> None:
 
 @every_case
 @pytest.mark.parametrize("add", [False, True])
-def test_gradients(case: str, add: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winograd, "WGRAD_FLOATS", 1 << 16)  # several blocks also of small layers
+@pytest.mark.parametrize("large", [False, True])
+def test_gradients(case: str, add: bool, large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if large:
+        monkeypatch.setattr(winograd_wgrad, "PARTS_FLOATS", 0)
+    monkeypatch.setattr(winograd_wgrad, "CACHE_FLOATS", 0)
+    monkeypatch.setattr(winograd_wgrad, "BLOCK_FLOATS", 0)
     g, n = CASES[case]
     images, filters = random(*g.images_shape, n), random(*g.conv_filters_shape)
     acts_grad = random(*g.acts_shape, n)
@@ -104,23 +108,24 @@ def test_accuracy_of_a_large_layer(size: int) -> None:
         assert_near(got, expected, most / 3)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_matrices(size: int) -> None:
+@pytest.mark.parametrize(("size", "side"), [(3, 6), (5, 6), (5, 8)])
+def test_matrices(size: int, side: int) -> None:
     """A tile of one dimension: a correlation, in any order of sums exact for whole numbers."""
-    A, G, B = matrices(size)
-    image, filter_ = np.arange(6.0) ** 2 - 7, np.arange(size) - 1.5
+    A, G, B = matrices(size, side)
+    image, filter_ = np.arange(len(B)) ** 2.0 - 7, np.arange(size) - 1.5
     result = A.T @ ((G @ filter_) * (B @ image))
     np.testing.assert_allclose(result, np.correlate(image, filter_, "valid"), rtol=1e-12)
-    assert (np.round(B) == B).all()
+    assert (B.astype(np.float32) == B).all()
 
 
 def test_where_it_is_taken() -> None:
     taken = {
         "many channels": Window(64, 27, 27, 64, 3, padding=1),
         "5x5": Window(64, 12, 12, 64, 5, padding=2),
+        "pictures, 5x5": Window(3, 32, 32, 32, 5, padding=2),
     }
     not_taken = {
-        "pictures": Window(3, 32, 32, 64, 5, padding=2),
+        "pictures, 3x3": Window(3, 32, 32, 32, 3, padding=1),
         "small groups": Window(64, 27, 27, 64, 3, padding=1, groups=16),
         "stride": Window(64, 27, 27, 64, 3, padding=1, stride=2),
         "other sizes": Window(64, 27, 27, 64, 7, padding=3),

@@ -51,6 +51,8 @@ BUGS = {
     "copy_without_barrier": (CHECK, "what another thread", "out[i] = line[63 - i];"),
     "copy_with_early_barrier": (CHECK, "what another thread", "out[i] = line[63 - i];"),
     "copy_over_what_is_read": (CHECK, "what another thread", "(out[i] = |start_copy)"),
+    "copy_with_wrong_wait_count": (CHECK, "reads what was not written", "out[i] = lines[0][i];"),
+    "copy_without_commit": (CHECK, "reads what was not written before", "out[i] = line[i];"),
     "copy_from_outside": (BOTH, "reads outside of", "start_copy(&line[i], &x[i + 1]);"),
     "overflow": (SANITIZE, "signed integer overflow", "int large"),
 }

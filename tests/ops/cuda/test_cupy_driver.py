@@ -37,9 +37,11 @@ def test_opens_the_device_that_is_asked_for(cupy, sources):
     assert cupy.used == 1
 
 
-def test_copies_convert_to_float32(cupy, sources):
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_copies_convert_to_the_type_of_the_array(cupy, sources, dtype):
     driver = CupyDriver(0, sources)
-    array = driver.empty(6).reshape(2, 3)
+    array = driver.empty(6, dtype).reshape(2, 3)
+    assert array.dtype == dtype
     values = np.arange(6.0).reshape(3, 2).T
     driver.upload(values, array)
     np.testing.assert_array_equal(driver.download(array), values)
@@ -150,3 +152,72 @@ def test_kernel_that_fails_later(cupy, sources):
     cupy.broken = True
     with pytest.raises(DeviceError, match="a kernel failed on the GPU: cudaErrorIllegalAddress"):
         driver.synchronize()
+
+
+def test_the_order_of_kernels_and_copies(cupy, sources):
+    """A copy is in a stream of its own; each waits for the other where it is told to."""
+    driver = CupyDriver(0, sources)
+    kernel, target = driver.kernel("pool", "max_pool"), driver.empty(6).reshape(2, 3)
+    host = driver.pinned(6)
+    host[:] = np.arange(6)
+    kernel((1,), (1,), [])
+    taken = driver.record()
+    copied = driver.start_upload(host.reshape(2, 3), target, taken)
+    driver.wait(copied)
+    kernel((1,), (1,), [])
+    driver.finish(copied)
+    driver.start_upload(host.reshape(2, 3), target, None)
+    driver.upload(host, target)
+    assert driver.download(target).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert cupy.log == [
+        "kernel in stream 1",
+        "event 1 in stream 1",
+        "stream 2 waits for event 1",
+        "copy in stream 2",
+        "event 2 in stream 2",
+        "stream 1 waits for event 2",
+        "kernel in stream 1",
+        "host waits for event 2",
+        "copy in stream 2",
+        "event 3 in stream 2",
+        "set in stream 1",
+        "download in stream 1",
+    ]
+
+
+def test_a_graph(cupy, sources):
+    driver = CupyDriver(0, sources)
+    kernel = driver.kernel("pool", "max_pool")
+
+    def run() -> None:
+        kernel((1,), (1,), [])
+        kernel((2,), (1,), [])
+
+    replay = driver.capture(run)
+    assert cupy.log == ["graph of 2 to stream 1"]
+    replay()
+    kernel((3,), (1,), [])
+    assert cupy.log[1:] == ["graph of 2 in stream 1", "kernel in stream 1"]
+
+
+def test_a_graph_that_cuda_refuses(cupy, sources):
+    """Kernels are then started one by one, and a warning says so."""
+    driver = CupyDriver(0, sources)
+    cupy.broken = True
+    with pytest.warns(UserWarning, match="kernels are started one by one, as cudaErrorStreamCapt"):
+        assert driver.capture(lambda: None) is None
+
+
+def test_free_memory_is_that_of_the_pool_too(cupy, sources):
+    driver = CupyDriver(0, sources)
+    cupy.free, cupy.pooled = 1000, 24
+    assert driver.free_memory() == 1024
+
+
+def test_a_failure_shows_where_the_host_waits(cupy, sources):
+    driver = CupyDriver(0, sources)
+    array, event = driver.empty(4), driver.record()
+    cupy.broken = True
+    for wait in (lambda: driver.finish(event), lambda: driver.download(array)):
+        with pytest.raises(DeviceError, match="a kernel failed on the GPU: cudaErrorIllegal"):
+            wait()

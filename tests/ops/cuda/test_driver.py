@@ -48,6 +48,13 @@ def test_arrays_are_views_of_device_memory(driver):
         driver.upload(np.zeros(5), array)
 
 
+def test_arrays_of_another_type(driver):
+    array = driver.empty(7, np.uint8)
+    assert (array.dtype, driver.download(array).tolist()) == (np.uint8, [255] * 7)
+    driver.upload(np.arange(7.0), array)
+    assert driver.download(array[2:]).tolist() == [2, 3, 4, 5, 6]
+
+
 def test_arrays_are_no_host_arrays(driver):
     with pytest.raises(TypeError):
         np.asarray(driver.empty(3))
@@ -62,8 +69,8 @@ def test_download_is_a_copy(driver):
 @pytest.mark.parametrize(
     ("position", "argument", "expected", "found"),
     [
-        (0, np.zeros(4, F), "a device array", "numpy.ndarray"),
-        (1, F(0), "a device array", "numpy.float32"),
+        (0, np.zeros(4, F), "a device array of numpy.float32", "numpy.ndarray"),
+        (1, F(0), "a device array of numpy.float32", "numpy.float32"),
         (2, 2.0, "numpy.float32", "builtins.float"),
         (2, np.float64(2), "numpy.float32", "numpy.float64"),
         (3, 4, "numpy.int32", "builtins.int"),
@@ -78,6 +85,15 @@ def test_kind_of_argument(driver, square_add, position, argument, expected, foun
     says = f"kernel 'square_add', argument {position}: expected {expected}; found {found}"
     with pytest.raises(DeviceError, match=says):
         square_add((1,), (32,), args)
+
+
+def test_type_of_the_numbers_in_an_array(driver, square_add):
+    args = [driver.empty(4, np.uint8), driver.empty(4), F(2), I(4)]
+    says = "expected a device array of numpy.float32; found a device array of numpy.uint8"
+    with pytest.raises(DeviceError, match=says):
+        square_add((1,), (32,), args)
+    floats = [driver.empty(128), driver.empty(128), np.float64(1), np.uint32(0), np.uint64(0)]
+    driver.kernel("good", "scale4", TILE=16)((1,), (32,), floats)  # float4 are of float
 
 
 def test_number_of_arguments(driver, square_add):

@@ -89,10 +89,11 @@ def test_shared_arrays_in_templates(driver, random):
     np.testing.assert_allclose(driver.download(out), expected, rtol=1e-6)
 
 
-def test_copies_that_go_on_meanwhile(driver, random):
+@pytest.mark.parametrize("kernel", ["reverse_ahead", "reverse_far_ahead"])
+def test_copies_that_go_on_meanwhile(driver, random, kernel):
     x = random.standard_normal((5, 64), F)
     out = driver.empty(5 * 64)
-    driver.kernel("good", "reverse_ahead", TILE=16)((1,), (64,), [on(driver, x), out, I(5)])
+    driver.kernel("good", kernel, TILE=16)((1,), (64,), [on(driver, x), out, I(5)])
     np.testing.assert_array_equal(driver.download(out).reshape(5, 64), x[:, ::-1])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -24,7 +25,7 @@ class OutOfMemoryError(FakeError, MemoryError):
 class FakeArray:
     def __init__(self, data: np.ndarray) -> None:
         self.data = data
-        self.shape, self.size = data.shape, data.size
+        self.shape, self.size, self.dtype = data.shape, data.size, data.dtype
         self.gpudata = data.ctypes.data
 
     def reshape(self, *shape) -> FakeArray:
@@ -32,7 +33,7 @@ class FakeArray:
 
     def set(self, values: np.ndarray) -> None:
         assert values.shape == self.shape
-        assert values.dtype == np.float32
+        assert values.dtype == self.dtype
         self.data[...] = values
 
     def get(self) -> np.ndarray:
@@ -42,9 +43,10 @@ class FakeArray:
 class FakeFunction:
     shared_size_bytes = 0
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, log: list[str]) -> None:
         if name == "absent":
             raise FakeError("cuModuleGetFunction failed: named symbol not found")
+        self.log = log
         self.asked: dict[str, int] = {}
 
     def set_attribute(self, attribute: str, value: int) -> None:
@@ -53,9 +55,10 @@ class FakeFunction:
     def prepare(self, types: list[str]) -> None:
         self.types = types
 
-    def prepared_call(self, grid, block, *args, shared_size) -> None:
+    def prepared_async_call(self, grid, block, stream, *args, shared_size) -> None:
         if grid == (666, 1, 1):
             raise FakeError("cuLaunchKernel failed: invalid argument")
+        self.log.append(f"kernel in {stream.name}")
         self.launch = (grid, block, args, shared_size)
 
 
@@ -63,7 +66,8 @@ class FakeFunction:
 def machine(monkeypatch):
     """Two GPUs with 1 MiB of memory, or another number and what the test changes."""
     state = SimpleNamespace(count=2, capability=(8, 6), pushed=[], failing=None, modules=[])
-    state.functions = {}
+    state.functions, state.log = {}, []
+    names = (f"stream {i}" for i in range(1, 9))
 
     def fail_if(what: str) -> None:
         if state.failing == what:
@@ -86,19 +90,44 @@ def machine(monkeypatch):
         def retain_primary_context(self) -> SimpleNamespace:
             return SimpleNamespace(push=lambda: state.pushed.append(self.number))
 
+    class Event:
+        def __init__(self, flags: int) -> None:
+            assert flags == 2
+
+        def record(self, stream: SimpleNamespace) -> None:
+            state.log.append(f"event in {stream.name}")
+
+        def synchronize(self) -> None:
+            fail_if("synchronize")
+            state.log.append("host waits")
+
+    def stream() -> SimpleNamespace:
+        name = next(names)
+        return SimpleNamespace(
+            name=name, wait_for_event=lambda event: state.log.append(f"{name} waits")
+        )
+
+    def copy(target: int, source: np.ndarray, stream: SimpleNamespace) -> None:
+        ctypes.memmove(target, source.ctypes.data, source.nbytes)
+        state.log.append(f"copy in {stream.name}")
+
+    def pagelocked_empty(size: int, dtype: type) -> np.ndarray:
+        fail_if("pinned")
+        return np.empty(size, dtype)
+
     def module_from_buffer(code: bytes) -> SimpleNamespace:
         fail_if("load")
         state.modules.append(code)
         return SimpleNamespace(get_function=find)
 
     def find(name: str) -> FakeFunction:
-        state.functions[name] = FakeFunction(name)
+        state.functions[name] = FakeFunction(name, state.log)
         return state.functions[name]
 
     def empty(size: int, dtype: type) -> FakeArray:
-        if 4 * size > 2**20:
+        if size * np.dtype(dtype).itemsize > 2**20:
             raise OutOfMemoryError
-        return FakeArray(np.full(size, np.nan, dtype))
+        return FakeArray(np.zeros(size, dtype))
 
     driver, gpuarray = ModuleType("pycuda.driver"), ModuleType("pycuda.gpuarray")
     driver.__dict__.update(
@@ -110,6 +139,11 @@ def machine(monkeypatch):
         module_from_buffer=module_from_buffer,
         device_attribute=SimpleNamespace(MULTIPROCESSOR_COUNT="multiprocessors"),
         function_attribute=SimpleNamespace(MAX_DYNAMIC_SHARED_SIZE_BYTES="shared"),
+        Stream=stream,
+        Event=Event,
+        event_flags=SimpleNamespace(DISABLE_TIMING=2),
+        pagelocked_empty=pagelocked_empty,
+        memcpy_htod_async=copy,
         Context=SimpleNamespace(synchronize=lambda: fail_if("synchronize")),
     )
     gpuarray.__dict__["empty"] = empty
@@ -141,6 +175,7 @@ def test_copies(machine, sources):
     array = driver.empty(6).reshape(2, 3)
     driver.upload(np.arange(6.0), array)
     assert driver.download(array).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert driver.empty(6, np.uint8).dtype == np.uint8
     driver.synchronize()
 
 
@@ -156,6 +191,35 @@ def test_compiles_for_the_device_and_launches(machine, sources):
     assert function.asked == {"shared": 50000}
 
 
+def test_the_order_of_kernels_and_copies(machine, sources):
+    driver = PycudaDriver(0, sources)
+    kernel, target, host = driver.kernel("pool", "max_pool"), driver.empty(6), driver.pinned(6)
+    host[:] = np.arange(6)
+    kernel((1,), (1,), [])
+    copied = driver.start_upload(host, target, driver.record())
+    driver.wait(copied)
+    kernel((1,), (1,), [])
+    driver.finish(copied)
+    driver.start_upload(host, target, None)
+    assert driver.download(target).tolist() == [0, 1, 2, 3, 4, 5]
+    assert machine.log == [
+        "kernel in stream 1",
+        "event in stream 1",
+        "stream 2 waits",
+        "copy in stream 2",
+        "event in stream 2",
+        "stream 1 waits",
+        "kernel in stream 1",
+        "host waits",
+        "copy in stream 2",
+        "event in stream 2",
+    ]
+
+
+def test_no_graphs(machine, sources):
+    assert PycudaDriver(0, sources).capture(lambda: None) is None
+
+
 def test_what_fails_is_told(machine, sources):
     driver = PycudaDriver(0, sources)
     with pytest.raises(DeviceError, match=r"4\.0 MiB needed, 1\.0 MiB free"):
@@ -164,6 +228,9 @@ def test_what_fails_is_told(machine, sources):
         driver.kernel("pool", "absent")
     with pytest.raises(DeviceError, match=r"kernel 'max_pool', grid \(666,\).*cuLaunchKernel"):
         driver.kernel("pool", "max_pool")((666,), (32,), [])
+    machine.failing = "pinned"
+    with pytest.raises(DeviceError, match=r"no page-locked memory for 8 bytes: pinned failed"):
+        driver.pinned(2)
     machine.failing = "load"
     with pytest.raises(DeviceError, match=r"pool.cu cannot be loaded: load failed"):
         driver.kernel("pool", "max_pool", SIZE=3)

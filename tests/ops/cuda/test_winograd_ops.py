@@ -216,6 +216,12 @@ def test_layers_of_the_shipped_nets() -> None:
         "imagenet-4gpu-data-model": last_three,
         "imagenet-2gpu-model": [f"conv{i}{half}" for i in (3, 4, 5) for half in "ab"],
         "imagenet-vgg11": [f"conv{i}" for i in range(2, 9)],
+        "cifar10-resnet20": ["conv4a2", *(f"conv4{block}" for block in ("b1", "b2", "c1", "c2"))],
+        "imagenet-resnet50": [
+            f"conv{stage}{block}2"
+            for stage, blocks in ((2, "abc"), (3, "bcd"), (4, "bcdef"), (5, "bc"))
+            for block in blocks
+        ],
     }
     for (net, _), names in found.items():
         assert names == expected.get(net, []), net

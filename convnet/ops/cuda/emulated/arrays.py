@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from convnet.errors import DeviceError
 
-# Floats before and after each array that no kernel may touch.
-GUARD = 64
+# Bytes before and after each array that no kernel may touch.
+GUARD = 256
 ALIGNMENT = 256  # bytes, as of CUDA's allocations
 
 
@@ -20,7 +21,7 @@ def address_of(array: np.ndarray) -> int:
 
 
 class DeviceArray:
-    """A float32 array that only kernels and the driver's copies can look into.
+    """An array that only kernels and the driver's copies can look into.
 
     Like a real device's it is not a host array: numpy cannot use it.
     """
@@ -47,6 +48,9 @@ class DeviceArray:
     def reshape(self, *shape: Any) -> DeviceArray:
         return DeviceArray(self.data.reshape(*shape), self.memory)
 
+    def view(self, dtype: DTypeLike) -> DeviceArray:
+        return DeviceArray(self.data.view(dtype), self.memory)
+
     def __getitem__(self, part: slice) -> DeviceArray:
         if self.data.ndim != 1 or not isinstance(part, slice) or part.step not in (None, 1):
             raise DeviceError(
@@ -56,9 +60,9 @@ class DeviceArray:
         return DeviceArray(self.data[part], self.memory)
 
 
-def new_array(size: int) -> DeviceArray:
-    """An array full of NaN, as nobody has written to it."""
-    spare = ALIGNMENT // 4
-    memory = np.full(size + 2 * GUARD + spare, np.nan, np.float32)
-    start = GUARD + (-(address_of(memory) + 4 * GUARD) % ALIGNMENT) // 4
-    return DeviceArray(memory[start : start + size], memory)
+def new_array(size: int, dtype: np.dtype[Any]) -> DeviceArray:
+    """An array with all bits 1, as nobody has written to it: floats are NaN."""
+    length = size * dtype.itemsize
+    memory = np.full(length + 2 * GUARD + ALIGNMENT, 0xFF, np.uint8)
+    start = GUARD + -(address_of(memory) + GUARD) % ALIGNMENT
+    return DeviceArray(memory[start : start + length].view(dtype), memory)

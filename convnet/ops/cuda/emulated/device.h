@@ -82,7 +82,7 @@ template <class T> inline T from_lane(unsigned mask, T value, int source, int li
 }
 
 // What cp.async does: starts a copy of SIZE = 4, 8 or 16 bytes from global to shared memory. What
-// stands there is undefined until the thread has waited with finish_copies.
+// stands there is undefined until the thread has waited for it, with wait_copies or finish_copies.
 template <int SIZE> inline void start_copy(void *to, const void *from) {
     struct alignas(SIZE) Unit { unsigned words[SIZE / 4]; };
     Unit value = *(const Unit *)from, undefined;

@@ -18,6 +18,7 @@ from convnet.errors import DeviceError
 from convnet.ops.cuda.driver import OPT_IN_SHARED, SHARED, check_launch
 from convnet.ops.cuda.emulated.arrays import DeviceArray, address_of
 from convnet.ops.cuda.emulated.counts import Count, read
+from convnet.ops.cuda.emulated.streams import Start, Streams
 
 HERE = Path(__file__).parent
 MAX_FINDINGS = 16
@@ -34,7 +35,7 @@ class _Range(ctypes.Structure):
 
 
 class _Parameter(ctypes.Structure):
-    _fields_ = (("kind", ctypes.c_char), ("alignment", ctypes.c_int))
+    _fields_ = (("kind", ctypes.c_char), ("element", ctypes.c_char), ("alignment", ctypes.c_int))
 
 
 class _Finding(ctypes.Structure):
@@ -101,6 +102,7 @@ class EmulatedKernel:
         name: str,
         schedule: Schedule,
         arch: int,
+        streams: Streams,
         counts: list[Count] | None = None,
     ) -> None:
         """
@@ -108,6 +110,7 @@ class EmulatedKernel:
             counts: takes what launches count, if the library is one of count mode.
         """
         self._library = library
+        self._streams = streams
         self._name = name
         self._schedule = schedule
         self._arch = arch
@@ -120,11 +123,12 @@ class EmulatedKernel:
         self._call = ctypes.cast(getattr(loaded, f"emulated_call_{name}"), ctypes.c_void_p)
         list_parameters = getattr(loaded, f"emulated_parameters_{name}")
         list_parameters.restype = ctypes.POINTER(_Parameter)
-        self._parameters: list[tuple[str, int]] = []
+        self._parameters: list[tuple[str, str, int]] = []
         for parameter in list_parameters():
             if not parameter.alignment:
                 break
-            self._parameters.append((parameter.kind.decode(), parameter.alignment))
+            kind, element = parameter.kind.decode(), parameter.element.decode()
+            self._parameters.append((kind, element, parameter.alignment))
         self._bound: int = getattr(loaded, f"emulated_bound_{name}")()
 
     def __call__(
@@ -135,7 +139,6 @@ class EmulatedKernel:
         cells, arrays = self._convert(args)
         launch = _Launch(
             call=self._call,
-            arguments=address_of(cells),
             parameters=len(cells),
             grid=_Index(*grid, *(1,) * (3 - len(grid))),
             block=_Index(*block, *(1,) * (3 - len(block))),
@@ -148,12 +151,23 @@ class EmulatedKernel:
             statics=self._statics,
             image=self._image,
         )
-        self._run(ctypes.byref(launch))
-        if launch.findings:
-            found = [self._describe(f, launch, args) for f in launch.finding[: launch.findings]]
-            raise DeviceError("\n".join(found))
-        if self._counts is not None:
-            self._counts += read(self._loaded, self._name, partial(_line, self._library))
+        places = [
+            (i, arg.size, arg.dtype.itemsize)
+            for i, arg in enumerate(args)
+            if isinstance(arg, DeviceArray)
+        ]
+
+        def run() -> None:
+            launch.arguments = address_of(cells)  # which lives as long as this function
+            launch.findings = 0
+            self._run(ctypes.byref(launch))
+            if launch.findings:
+                found = launch.finding[: launch.findings]
+                raise DeviceError("\n".join(self._describe(f, launch, places) for f in found))
+            if self._counts is not None:
+                self._counts += read(self._loaded, self._name, partial(_line, self._library))
+
+        self._streams.start(Start(self._name, run, arrays))
 
     def _check_sizes(self, grid: tuple[int, ...], block: tuple[int, ...], shared: int) -> None:
         if self._static_shared > SHARED:
@@ -177,9 +191,12 @@ class EmulatedKernel:
             )
         cells = np.zeros(len(args), np.uint64)
         arrays = []
-        for i, (arg, (kind, alignment)) in enumerate(zip(args, self._parameters, strict=True)):
-            expected = "a device array" if kind == "*" else f"numpy.{np.dtype(kind).name}"
-            if kind == "*" and isinstance(arg, DeviceArray):
+        for i, (arg, parameter) in enumerate(zip(args, self._parameters, strict=True)):
+            kind, element, alignment = parameter
+            expected = f"numpy.{np.dtype(element).name}"
+            if kind == "*":
+                expected = f"a device array of {expected}"
+            if kind == "*" and isinstance(arg, DeviceArray) and arg.dtype == np.dtype(element):
                 address = address_of(arg.data)
                 if address % alignment:
                     raise DeviceError(
@@ -193,7 +210,7 @@ class EmulatedKernel:
             else:
                 raise DeviceError(
                     f"kernel '{self._name}', argument {i}: expected {expected}; "
-                    f"found {type(arg).__module__}.{type(arg).__name__}"
+                    f"found {_kind_of(arg)}"
                 )
         return cells, arrays
 
@@ -220,8 +237,14 @@ class EmulatedKernel:
                 return f"shared array {name.rpartition('::')[2]}, byte {offset - start}"
         return "shared memory beyond all arrays"
 
-    def _describe(self, finding: _Finding, launch: _Launch, args: Sequence[Any]) -> str:
-        """A finding as one line."""
+    def _describe(
+        self, finding: _Finding, launch: _Launch, arrays: Sequence[tuple[int, int, int]]
+    ) -> str:
+        """A finding as one line.
+
+        Args:
+            arrays: which of the arguments they are, their sizes, and bytes of a number.
+        """
         place = self._place(finding.block, finding.thread, finding.code, launch)
         text = f"kernel '{self._name}', {place}: {finding.what.decode()}"
         if finding.array == _DYNAMIC:
@@ -229,9 +252,8 @@ class EmulatedKernel:
         elif finding.array == _STATIC:
             text += f" {self._shared_byte(finding.offset)}"
         elif finding.array >= 0:
-            positions = [i for i, arg in enumerate(args) if isinstance(arg, DeviceArray)]
-            position = positions[finding.array]
-            size, number = args[position].size, finding.offset / 4
+            position, size, width = arrays[finding.array]
+            number = finding.offset / width
             text += f" argument {position} (an array of {size}), number {number:g}"
         if (finding.other_block, finding.other_thread) != (finding.block, finding.thread):
             other = self._place(
@@ -244,6 +266,12 @@ class EmulatedKernel:
         block_at, thread_at = _position(block, launch.grid), _position(thread, launch.block)
         line = f" at {_line(self._library, code - self._image.begin)}" if code else ""
         return f"block {block_at} thread {thread_at}{line}"
+
+
+def _kind_of(argument: Any) -> str:
+    if isinstance(argument, DeviceArray):
+        return f"a device array of numpy.{argument.dtype.name}"
+    return f"{type(argument).__module__}.{type(argument).__name__}"
 
 
 @cache

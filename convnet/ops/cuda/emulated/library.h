@@ -3,10 +3,12 @@
 
 namespace emulated {
 
-// A parameter of a kernel: kind is '*' for pointers, else numpy's letter for the type.
-struct Parameter { char kind; int alignment; };
+// A parameter of a kernel: kind is '*' for pointers, else numpy's letter for the type; element is
+// the letter for the numbers that it points to, or for itself.
+struct Parameter { char kind, element; int alignment; };
 
 template <class T> struct Kind;
+template <> struct Kind<unsigned char> { static const char value = 'B'; };
 template <> struct Kind<float> { static const char value = 'f'; };
 template <> struct Kind<double> { static const char value = 'd'; };
 template <> struct Kind<int> { static const char value = 'i'; };
@@ -17,11 +19,21 @@ template <> struct Kind<long long> { static const char value = 'l'; };
 template <> struct Kind<unsigned long long> { static const char value = 'L'; };
 template <class T> struct Kind<T *> { static const char value = '*'; };
 
+// The type of the numbers in T: T itself, or that of a vector's first.
+template <class T> decltype(T::x) number(T, int);
+template <class T> T number(T, long);
+
+template <class T> struct Element { static const char value = Kind<T>::value; };
+template <class T> struct Element<T *> {
+    static const char value = Kind<decltype(number(T(), 0))>::value;
+};
+
 template <class T> struct Alignment { static const int value = alignof(T); };
 template <class T> struct Alignment<T *> { static const int value = alignof(T); };
 
 template <class... T> const Parameter *parameters(void (*)(T...)) {
-    static const Parameter list[] = {{Kind<T>::value, Alignment<T>::value}..., {0, 0}};
+    static const Parameter list[] = {
+        {Kind<T>::value, Element<T>::value, Alignment<T>::value}..., {0, 0, 0}};
     return list;
 }
 

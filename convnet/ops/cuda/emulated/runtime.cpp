@@ -28,6 +28,7 @@ char *stacks;
 
 static Fiber scheduler;
 static std::vector<Copy> copies[MAX_THREADS];  // that each thread has not waited for
+static std::vector<size_t> groups[MAX_THREADS];  // sizes of the groups of these, one by one
 static int order[MAX_THREADS];
 static int begun, fibers;
 static bool stopped;
@@ -152,13 +153,34 @@ void hold_copy(void *to, const void *from, const void *value, int size) {
     on_hold(to, from, size, __builtin_return_address(0));
 }
 
-void finish_copies() {
+// Writes the first copies of the current thread.
+static void write_copies(size_t count, void *code) {
     std::vector<Copy> &held = copies[current - threads];
-    for (Copy &copy : held) {
-        memcpy(copy.to, copy.value, copy.size);
-        on_copied(copy.to, copy.size, __builtin_return_address(0));
+    for (size_t i = 0; i < count; i++) {
+        memcpy(held[i].to, held[i].value, held[i].size);
+        on_copied(held[i].to, held[i].size, code);
     }
-    held.clear();
+    held.erase(held.begin(), held.begin() + count);
+}
+
+void commit_copies() {
+    std::vector<size_t> &sizes = groups[current - threads];
+    size_t count = copies[current - threads].size();
+    for (size_t size : sizes) count -= size;
+    sizes.push_back(count);
+}
+
+void wait_copies(int last) {
+    std::vector<size_t> &sizes = groups[current - threads];
+    while (sizes.size() > (size_t)last) {
+        write_copies(sizes.front(), __builtin_return_address(0));
+        sizes.erase(sizes.begin());
+    }
+}
+
+void finish_copies() {
+    groups[current - threads].clear();
+    write_copies(copies[current - threads].size(), __builtin_return_address(0));
 }
 
 // Called when no thread can go on: opens the barrier if all wait at it. False: the block is over.
@@ -198,6 +220,7 @@ static void run_block() {
         thread.index = {i % x, i / x % y, i / (x * y)};
         thread.code = nullptr;
         copies[i].clear();
+        groups[i].clear();
     }
     make_order(order, thread_count);
     on_block();

@@ -59,10 +59,14 @@ void atomic(void *address, int size, void *code);
 // The kernel asks for the value of a lane that its mask leaves out.
 void absent_lane();
 
-// A copy that goes on while the thread does: keeps `value`, which stands at `from`, until
-// finish_copies writes it to `to`.
+// A copy that goes on while the thread does: keeps `value`, which stands at `from`, until it is
+// waited for and written to `to`.
 void hold_copy(void *to, const void *from, const void *value, int size);
-// Waits for the copies that this thread started.
+// cp.async.commit_group: makes a group of the copies that this thread started since the last.
+void commit_copies();
+// cp.async.wait_group: waits for all groups of this thread but the last so many.
+void wait_copies(int groups);
+// cp.async.wait_all: waits for all copies that this thread started, in groups or not.
 void finish_copies();
 
 }  // namespace emulated

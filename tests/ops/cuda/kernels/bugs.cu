@@ -204,6 +204,27 @@ KERNEL copy_over_what_is_read(const float *x, float *out) {
     start_copy(&line[i], &x[63 - i]);
 }
 
+// Two groups are on their way, and the older one is read: at most one may go on.
+KERNEL copy_with_wrong_wait_count(const float *x, float *out) {
+    __shared__ float lines[2][64];
+    int i = threadIdx.x;
+    for (int group = 0; group < 2; group++) {
+        start_copy(&lines[group][i], &x[i]);
+        commit_copies();
+    }
+    wait_copies<2>();
+    out[i] = lines[0][i];
+}
+
+// wait_copies knows of groups only.
+KERNEL copy_without_commit(const float *x, float *out) {
+    __shared__ float line[64];
+    int i = threadIdx.x;
+    start_copy(&line[i], &x[i]);
+    wait_copies<0>();
+    out[i] = line[i];
+}
+
 KERNEL copy_from_outside(const float *x, float *out) {
     __shared__ float line[64];
     int i = threadIdx.x;

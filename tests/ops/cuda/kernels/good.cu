@@ -105,6 +105,24 @@ extern "C" __global__ void reverse_ahead(const float *x, float *out, int rounds)
     }
 }
 
+// The same with three groups: while one is used, two are on their way.
+extern "C" __global__ void reverse_far_ahead(const float *x, float *out, int rounds) {
+    __shared__ float lines[3][64];
+    int i = threadIdx.x;
+    for (int round = 0; round < 2; round++) {
+        if (round < rounds) start_copy(&lines[round][i], &x[64 * round + i]);
+        commit_copies();
+    }
+    for (int round = 0; round < rounds; round++) {
+        wait_copies<1>();
+        __syncthreads();
+        int next = round + 2;
+        if (next < rounds) start_copy(&lines[next % 3][i], &x[64 * next + i]);
+        commit_copies();
+        out[64 * round + i] = lines[round % 3][63 - i];
+    }
+}
+
 // The votes of the lanes, and lanes that talk within groups of 8.
 extern "C" __global__ void votes(const float *x, float *out) {
     int i = threadIdx.x;

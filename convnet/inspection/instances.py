@@ -1,0 +1,139 @@
+"""Which kernels there are to compile: each file, with the constants that nets ask for.
+
+Nothing here is a list kept by hand: a step of a net is run on a device that only takes notes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convnet.api import infer_shapes, read_graph
+from convnet.graph import Graph
+from convnet.layer_types.base import TRAIN, Mode
+from convnet.net import Net
+from convnet.ops.cuda.device_ops import DryDriver
+from convnet.ops.cuda.driver import Kernel, source_file
+from convnet.ops.cuda.launch import BLOCK
+from convnet.ops.cuda.ops import CudaOps
+from convnet.plan import Clock
+from convnet.resources import find_folder
+from convnet.runner import Runner
+
+MINI = 128  # images per minibatch, as where --mini is not given
+# A minibatch that is no multiple of four, the last one of a batch for instance.
+ODD_NET, ODD_MINI = "mnist-quick", 127
+
+# A kernel's name is the first after `void` that is not that of its launch bounds.
+_KERNEL = re.compile(
+    r"__global__\b[^;{]*?\bvoid\s+(?:__launch_bounds__\s*\([^;{]*?\)\s+)?(\w+)\s*\("
+)
+
+
+@dataclass(eq=False)
+class Instance:
+    """A file of kernels with values for its constants.
+
+    Attributes:
+        name: the net and layer that asks for them first; empty without constants.
+        threads: of a block, for each kernel that a net launches; the most if they differ.
+    """
+
+    file: str
+    name: str = ""
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    threads: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.name}".rstrip()
+
+    def launches(self, kernel: str) -> bool:
+        """Whether a net launches it with these constants; without any, one may always come."""
+        return not self.constants or kernel in self.threads
+
+    def block(self, kernel: str) -> int:
+        """Threads of a block; of a kernel that no net launches, those of the usual launches."""
+        return self.threads.get(kernel, BLOCK)
+
+
+class NotingDriver(DryDriver):
+    """Notes which kernels it is asked for."""
+
+    name = "noting"
+
+    def __init__(self, arch: int = 80) -> None:
+        super().__init__(arch, multiprocessors=108)  # those of an A100
+        self.user = ""  # named in what is noted
+        self.noted: dict[tuple[object, ...], Instance] = {}
+
+    def kernel(self, file: str, name: str, **constants: Any) -> Kernel:
+        key = (file, *sorted(constants.items()))
+        user = self.user if constants else ""
+        instance = self.noted.setdefault(key, Instance(file, user, constants))
+
+        def launch(
+            grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
+        ) -> None:
+            instance.threads[name] = max(prod(block), instance.threads.get(name, 0))
+
+        return launch
+
+
+def note_step(
+    driver: NotingDriver, graph: Graph, name: str = "", mini: int = MINI, mode: Mode = TRAIN
+) -> None:
+    """Notes the kernels of a step of a net.
+
+    Args:
+        name: of the net, for the names of instances.
+        mini: images per minibatch.
+        mode: TRAIN needs the parameter file.
+    """
+
+    def no_values(_: object, parameter: Any) -> np.ndarray:
+        return np.broadcast_to(np.float32(0), parameter.shape)
+
+    ops = CudaOps(driver)
+    net = Net(graph, ops, batch_size=mini, initial=no_values)
+    program = net.recording(mode).program
+    runner = Runner(ops)
+    for call in program.calls:
+        driver.user = f"{name} {call.layer}".lstrip()
+        runner.run(replace(program, calls=[call]), mini, Clock())
+
+
+def note_shipped_nets(driver: NotingDriver) -> None:
+    """Notes the kernels of every net in layers/."""
+    for layers in sorted(find_folder("layers").glob("layers-*.cfg")):
+        parameters = layers.with_name(f"layer-params{layers.name.removeprefix('layers')}")
+        name = layers.stem.removeprefix("layers-")
+        for mini in (MINI, ODD_MINI) if name == ODD_NET else (MINI,):
+            graph = read_graph(layers, parameters, infer_shapes(layers, parameters))
+            note_step(driver, graph, name if mini == MINI else f"{name}-of-{mini}", mini)
+
+
+def all_instances(noted: Iterable[Instance], folder: Path | None = None) -> list[Instance]:
+    """What was noted, and the files of the folder [kernels] of which nothing was."""
+    noted = list(noted)
+    files = sorted(path.stem for path in (folder or find_folder("kernels")).glob("*.cu"))
+    by_file = {file: [i for i in noted if i.file == file] or [Instance(file)] for file in files}
+    return [instance for file in files for instance in by_file[file]]
+
+
+def shipped_instances() -> list[Instance]:
+    """All files of kernels, with the constants that the nets in layers/ ask for."""
+    driver = NotingDriver()
+    note_shipped_nets(driver)
+    return all_instances(driver.noted.values())
+
+
+def kernel_names(file: str, folder: Path | None = None) -> Iterator[str]:
+    """The kernels of a file, in its order."""
+    text = source_file(folder or find_folder("kernels"), file).read_text()
+    return (match[1] for match in _KERNEL.finditer(text))

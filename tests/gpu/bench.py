@@ -1,0 +1,139 @@
+"""Times steps of shipped nets on a GPU, ours and PyTorch's: `make bench-gpu`.
+
+    python -m tests.gpu.bench [--net NAME,NAME] [--repeats 20] [--peak TFLOPS,GB/s]
+        [--backend cuda] [--tiny] [--out runs/bench-gpu.txt]
+
+As tests.benchmarks.bench, whose nets and workers these are: PyTorch (cuDNN) in channels-last layout
+and in full float32, as ours. A step is timed until the device has done it. Then each call of a
+training step by itself, with the share that it reaches of the time that the GPU's peak allows; as
+the host waits for each kernel there, their sum is more than the step. Without a GPU it says why,
+and that is no error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import convnet
+from convnet.api import make_ops
+from convnet.layer_types.base import TRAIN
+from convnet.net import Net as ConvNet
+from convnet.ops.cuda.driver import Kernel
+from convnet.profile import Peak, Timing, profile
+from convnet.report import columns
+from tests.benchmarks.bench import HEADER, NETS, Net, Side, measure, report
+from tests.benchmarks.our_worker import build
+from tests.gpu import ROOT, machine, why_not
+
+# Published peaks in float32, without tensor cores: NVIDIA A100 and H100 datasheets (SXM).
+PEAKS = {"A100": Peak(19.5e12, 1.555e12), "H100": Peak(67e12, 3.35e12)}
+
+
+class WaitingDriver:
+    """A driver whose kernels are done when their call returns."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+    def kernel(self, file: str, name: str, **constants: Any) -> Kernel:
+        kernel = self._driver.kernel(file, name, **constants)
+
+        def launch(
+            grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
+        ) -> None:
+            kernel(grid, block, args, shared)
+            self._driver.synchronize()
+
+        return launch
+
+
+def fraction(timing: Timing, peak: Peak) -> float:
+    """The least time that the peak allows a call (its roofline), of the time that it took."""
+    return max(timing.flops / peak.flops, timing.bytes / peak.bytes) / timing.seconds
+
+
+def call_rows(net: ConvNet, peak: Peak | None, repeats: int) -> list[tuple[str, ...]]:
+    """A row for each call of a training step, the slowest first; the first row is the header."""
+    rows: list[tuple[str, ...]] = [("layer", "operation", "us", "of roofline")]
+    timings = profile(net, TRAIN, repeats)
+    for t in sorted(timings, key=lambda t: -t.seconds):
+        share = f"{fraction(t, peak):.0%}" if peak else "-"
+        rows.append((t.call.layer, t.call.op, f"{1e6 * t.seconds:.0f}", share))
+    return rows
+
+
+def bench(nets: dict[str, Net], backend: str, peak: Peak | None, repeats: int) -> None:
+    """Prints all tables."""
+    peers = [("torch channels-last", ["channels-last", backend])] if find_spec("torch") else []
+    if not peers:
+        print("PyTorch is not installed (pip install torch): only our own steps are timed")
+    print(HEADER)
+    for name, net in nets.items():
+        arguments = [net.files, net.side, net.batch, 1]
+        sides = [Side("convnet", "our_worker", [*arguments, backend])]
+        sides += [Side(peer, "torch_worker", [*arguments, *more]) for peer, more in peers]
+        report(name, net, measure(sides, repeats, clock=0))
+    for name, net in nets.items():
+        ops = make_ops(backend)
+        waiting = type(ops)(WaitingDriver(ops._driver))  # type: ignore[call-arg, attr-defined]
+        print(f"\n{name}: a training step call by call")
+        print(columns(call_rows(build(net.files, net.side, net.batch, waiting), peak, repeats), 2))
+
+
+def parse_peak(text: str) -> Peak:
+    flops, size = map(float, text.split(","))
+    return Peak(flops * 1e12, size * 1e9)
+
+
+class Both:
+    """Text goes to the terminal and to the report."""
+
+    def __init__(self, *files: Any) -> None:
+        self.files = files
+
+    def write(self, text: str) -> None:
+        for file in self.files:
+            file.write(text)
+
+    def flush(self) -> None:
+        for file in self.files:
+            file.flush()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--net", default=",".join(NETS), help=f"some of {', '.join(NETS)}")
+    parser.add_argument("--repeats", type=int, default=20, help="steps of each kind")
+    parser.add_argument("--peak", type=parse_peak, help="of the GPU [that of its datasheet]")
+    parser.add_argument("--backend", default="cuda", help="as convnet.api.make_ops takes")
+    parser.add_argument("--tiny", action="store_true", help="two small images: does it work?")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench-gpu.txt")
+    options = parser.parse_args()
+    if reason := why_not(options.backend):
+        print(f"skipped: {reason}")
+        return 0
+    nets = {name: NETS[name] for name in options.net.split(",")}
+    if options.tiny:
+        nets = {k: net._replace(batch=2, side=net.tiny_side) for k, net in nets.items()}
+    lines = machine(options.backend)
+    known = (peak for gpu, peak in PEAKS.items() if gpu in lines[3])
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("w") as file, redirect_stdout(Both(sys.stdout, file)):  # type: ignore
+        print(*lines, f"convnet {convnet.__version__}", sep="\n")
+        bench(nets, options.backend, options.peak or next(known, None), options.repeats)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
