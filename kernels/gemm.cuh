@@ -79,10 +79,9 @@ constexpr int STAGES =
     48 * 1024 / BYTES < 4 ? 48 * 1024 / BYTES : 4;
 #endif
 
-// Copies whose addresses a thread works out together; those of many narrow ones would not fit its
-// registers.
+// Copies whose addresses a thread works out together; those of more would not fit its registers.
 template <int SPAN>
-constexpr int AT_ONCE = SPAN == 1 ? 8 : 32;
+constexpr int AT_ONCE = SPAN == 1 ? 4 : 2;
 
 // Reads or writes 1 or 4 numbers.
 template <int SPAN>

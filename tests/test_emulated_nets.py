@@ -1,7 +1,9 @@
 """Shipped nets on the emulated device learn as on the CPU.
 
 Costs agree in all steps, weights and increments after the first. Later, rounding has put a few
-numbers on the other side of a kink of relu or max, on any two backends.
+numbers on the other side of a kink of relu or max, on any two backends. Winograd's method, which
+rounds more coarsely, does so in the first step: of the 42,127 gradients below the first pool of
+cifar10-80sec two come to another pixel. So the CPU computes these by the plain formula.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import pytest
 
 from convnet.api import new_net, read_graph
 from convnet.ops.base import Ops
-from convnet.ops.cpu import CpuOps
+from convnet.ops.cpu import CpuOps, winograd
 from convnet.plan import Clock
 from tests.helpers import emulated_ops
 
@@ -52,10 +54,13 @@ def costs_and_state(
         pytest.param("cifar10-11pct", (3, 24, 24), marks=pytest.mark.slow),
     ],
 )
-def test_ten_steps(name: str, shape: tuple[int, int, int]) -> None:
-    expected, expected_state = costs_and_state(name, shape, CpuOps())
+def test_ten_steps(name: str, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     costs, state = costs_and_state(name, shape, emulated_ops())
-    np.testing.assert_allclose(costs, expected, rtol=1e-5)
+    by_winograd, _ = costs_and_state(name, shape, CpuOps())
+    monkeypatch.setattr(winograd, "is_faster", lambda g: False)
+    plain, expected_state = costs_and_state(name, shape, CpuOps())
+    np.testing.assert_allclose(costs, by_winograd, rtol=1e-5)
+    np.testing.assert_allclose(costs, plain, rtol=1e-5)
     for key, values in expected_state.items():
         error = np.abs(state[key] - values).max()
         assert error <= 1e-5 * np.abs(values).max(), key

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from convnet.net import Net
 from tests.train.helpers import DEFINITION, PARAMETERS, Workplace, assert_same
 
 COSTS = """
@@ -70,20 +69,9 @@ def test_what_is_printed(place: Workplace, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
-    place: Workplace, monkeypatch: pytest.MonkeyPatch
+    place: Workplace, signals_at: Callable[..., None]
 ) -> None:
-    count = 0
-    train_step = Net.train_step
-
-    def stopping(self, *args):
-        nonlocal count
-        count += 1
-        costs = train_step(self, *args)
-        if count == 5:
-            signal.raise_signal(signal.SIGTERM)
-        return costs
-
-    monkeypatch.setattr(Net, "train_step", stopping)
+    signals_at(5)
     assert place.train("stopped") == 0
     whole = place.checkpoint("whole").weights["center.centers"]
     assert whole.shape == (3, 3)

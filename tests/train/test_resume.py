@@ -35,28 +35,6 @@ def run(request):
     return request.node.name
 
 
-@pytest.fixture
-def signals_at(monkeypatch):
-    """Sends signals to this process while it trains on the minibatches of these numbers."""
-
-    def prepare(*steps, numbers=(signal.SIGTERM,)):
-        count = 0
-        train_step = Net.train_step
-
-        def step(self, *args):
-            nonlocal count
-            count += 1
-            costs = train_step(self, *args)
-            if count in steps:
-                for number in numbers:
-                    signal.raise_signal(number)
-            return costs
-
-        monkeypatch.setattr(Net, "train_step", step)
-
-    return prepare
-
-
 def test_the_same_run_twice(place, run):
     assert place.train(run) == 0
     assert_same(place.checkpoint(run), place.checkpoint("whole"))

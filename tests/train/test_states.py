@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from convnet import cli
 from convnet.api import restore
 from convnet.checkpoint import load_checkpoint
 from convnet.errors import CheckpointError
-from convnet.net import Net
 from tests.train.helpers import DEFINITION, PARAMETERS, Workplace, assert_same
 
 
@@ -29,20 +28,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 @pytest.mark.parametrize("step", [2, 14])
 def test_a_run_that_was_stopped_has_the_same_statistics(
-    place: Workplace, step: int, monkeypatch: pytest.MonkeyPatch
+    place: Workplace, step: int, signals_at: Callable[..., None]
 ) -> None:
-    count = 0
-    train_step = Net.train_step
-
-    def stopping(self, *args):
-        nonlocal count
-        count += 1
-        costs = train_step(self, *args)
-        if count == step:
-            signal.raise_signal(signal.SIGTERM)
-        return costs
-
-    monkeypatch.setattr(Net, "train_step", stopping)
+    signals_at(step)
     assert place.train(f"stopped{step}") == 0
     middle = place.checkpoint(f"stopped{step}").weights["norm.running"]
     whole = place.checkpoint("whole").weights["norm.running"]

@@ -10,6 +10,7 @@ from convnet.neurons import Neuron
 from convnet.ops.cpu import batchnorm
 from convnet.ops.cpu.arrays import checked
 from convnet.ops.cpu.elementwise_ops import parameters
+from convnet.ops.layout import channels_of
 from convnet.ops.roles import Array, In, InOut, Out
 from convnet.ops.spec.batchnorm import BatchnormOps
 
@@ -20,7 +21,7 @@ class CpuBatchnormOps(BatchnormOps):
     """This part of CpuOps."""
 
     def batchnorm_stats(self, images: In, statistics: Out) -> None:
-        shape = _channels(images)
+        shape = channels_of(images)
         batchnorm.stats(
             checked("images", images, *shape), checked("statistics", statistics, 2, shape[0])
         )
@@ -36,7 +37,7 @@ class CpuBatchnormOps(BatchnormOps):
         acts: Out,
         others: In | None = None,
     ) -> None:
-        shape = _channels(images)
+        shape = channels_of(images)
         batchnorm.fprop(neuron.kind, others is not None)(
             *_layer(images, statistics, gammas, betas, eps),
             parameters(neuron),
@@ -55,7 +56,7 @@ class CpuBatchnormOps(BatchnormOps):
         sums: Out,
         relu: bool = False,
     ) -> None:
-        shape = _channels(images)
+        shape = channels_of(images)
         batchnorm.sums(
             *_layer(images, statistics, gammas, betas, eps),
             checked("acts_grad", acts_grad, *shape),
@@ -76,7 +77,7 @@ class CpuBatchnormOps(BatchnormOps):
         relu: bool = False,
         add: bool = False,
     ) -> None:
-        C, numbers = shape = _channels(images)
+        C, numbers = shape = channels_of(images)
         batchnorm.dgrad(
             *_layer(images, statistics, gammas, betas, eps),
             checked("sums", statistics if sums is None else sums, 2, C),
@@ -98,7 +99,7 @@ def _layer(
     images: Array, statistics: Array, gammas: Array, betas: Array, eps: float
 ) -> tuple[Any, ...]:
     """What most kernels begin with."""
-    C, numbers = _channels(images)
+    C, numbers = channels_of(images)
     return (
         checked("images", images, C, numbers),
         checked("statistics", statistics, 2, C),
@@ -106,8 +107,3 @@ def _layer(
         checked("betas", betas, C),
         eps,
     )
-
-
-def _channels(images: Array) -> tuple[int, int]:
-    """(C, H, W, N) -> (C, H * W * N)."""
-    return images.shape[0], images.size // images.shape[0]

@@ -8,6 +8,7 @@ import numpy as np
 
 from convnet.ops.cpu import costs, softmax
 from convnet.ops.cpu.arrays import checked
+from convnet.ops.layout import rows_of
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.costs import CostOps
 
@@ -18,11 +19,11 @@ class CpuCostOps(CostOps):
     """This part of CpuOps."""
 
     def softmax_fprop(self, inputs: In, acts: Out) -> None:
-        shape = _rows(inputs)
+        shape = rows_of(inputs)
         softmax.fprop(checked("inputs", inputs, *shape), checked("acts", acts, *shape))
 
     def softmax_bprop(self, acts: In, acts_grad: In, inputs_grad: Out, add: bool = False) -> None:
-        shape = _rows(acts)
+        shape = rows_of(acts)
         softmax.bprop(
             checked("acts", acts, *shape),
             checked("acts_grad", acts_grad, *shape),
@@ -31,7 +32,7 @@ class CpuCostOps(CostOps):
         )
 
     def logreg_cost(self, labels: In, probs: In, top: int, values: Out) -> None:
-        shape = _rows(probs)
+        shape = rows_of(probs)
         softmax.logreg_cost(
             checked("labels", labels, shape[1]),
             checked("probs", probs, *shape),
@@ -42,7 +43,7 @@ class CpuCostOps(CostOps):
     def logreg_bprop(
         self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False
     ) -> None:
-        shape = _rows(probs)
+        shape = rows_of(probs)
         softmax.logreg_bprop(
             checked("labels", labels, shape[1]),
             checked("probs", probs, *shape),
@@ -54,7 +55,7 @@ class CpuCostOps(CostOps):
     def softmax_logreg_bprop(
         self, labels: In, probs: In, coeff: float, inputs_grad: Out, add: bool = False
     ) -> None:
-        shape = _rows(probs)
+        shape = rows_of(probs)
         softmax.softmax_logreg_bprop(
             checked("labels", labels, shape[1]),
             checked("probs", probs, *shape),
@@ -74,13 +75,13 @@ class CpuCostOps(CostOps):
     def crossent_bprop(
         self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False
     ) -> None:
-        grad = checked("probs_grad", probs_grad, *_rows(probs))
+        grad = checked("probs_grad", probs_grad, *rows_of(probs))
         costs.crossent_bprop(*_matrices(labels, probs), _f32(coeff), grad, add)
 
     def softmax_crossent_bprop(
         self, labels: In, probs: In, coeff: float, inputs_grad: Out, add: bool = False
     ) -> None:
-        grad = checked("inputs_grad", inputs_grad, *_rows(probs))
+        grad = checked("inputs_grad", inputs_grad, *rows_of(probs))
         costs.softmax_crossent_bprop(*_matrices(labels, probs), _f32(coeff), grad, add)
 
     def bce_cost(self, labels: In, probs: In, pos_weight: float, values: Out) -> None:
@@ -96,7 +97,7 @@ class CpuCostOps(CostOps):
         probs_grad: Out,
         add: bool = False,
     ) -> None:
-        grad = checked("probs_grad", probs_grad, *_rows(probs))
+        grad = checked("probs_grad", probs_grad, *rows_of(probs))
         weight, factor = _f32(pos_weight), _f32(coeff)
         costs.bce_bprop(*_matrices(labels, probs), weight, factor, grad, add)
 
@@ -109,19 +110,19 @@ class CpuCostOps(CostOps):
         inputs_grad: Out,
         add: bool = False,
     ) -> None:
-        grad = checked("inputs_grad", inputs_grad, *_rows(probs))
+        grad = checked("inputs_grad", inputs_grad, *rows_of(probs))
         weight, factor = _f32(pos_weight), _f32(coeff)
         costs.logistic_bce_bprop(*_matrices(labels, probs), weight, factor, grad, add)
 
     def dce_cost(self, labels: In, probs: In, pos_weight: float, values: Out) -> None:
         matrices = _matrices(labels, probs)
-        target = checked("values", values, 2 + 3 * _rows(probs)[0])
+        target = checked("values", values, 2 + 3 * rows_of(probs)[0])
         # The third value of bce_cost is written over by the counts.
         costs.bce_cost(*matrices, _f32(pos_weight), target)
         costs.detections(*matrices, target[2:])
 
     def hinge_cost(self, labels: In, inputs: In, values: Out) -> None:
-        rows, N = _rows(inputs)
+        rows, N = rows_of(inputs)
         costs.hinge_cost(
             checked("labels", labels, N),
             checked("inputs", inputs, rows, N),
@@ -131,7 +132,7 @@ class CpuCostOps(CostOps):
     def hinge_bprop(
         self, labels: In, inputs: In, coeff: float, inputs_grad: Out, add: bool = False
     ) -> None:
-        rows, N = _rows(inputs)
+        rows, N = rows_of(inputs)
         costs.hinge_bprop(
             checked("labels", labels, N),
             checked("inputs", inputs, rows, N),
@@ -170,16 +171,12 @@ class CpuCostOps(CostOps):
         add: bool = False,
     ) -> None:
         arrays = _codes(first, second, third, weights)
-        grad = checked("codes_grad", codes_grad, *_rows(first))
+        grad = checked("codes_grad", codes_grad, *rows_of(first))
         costs.locrank_bprop(*arrays, margin, position, _f32(coeff), grad, add)
 
 
-def _rows(array: Array) -> tuple[int, int]:
-    return array.size // array.shape[-1], array.shape[-1]
-
-
 def _matrices(labels: Array, probs: Array) -> tuple[Array, Array]:
-    shape = _rows(probs)
+    shape = rows_of(probs)
     return checked("labels", labels, *shape), checked("probs", probs, *shape)
 
 
@@ -195,7 +192,7 @@ def _group_norms(labels: Array, inputs: Array) -> tuple[Array, Array, Array]:
 
 
 def _codes(first: Array, second: Array, third: Array, weights: Array) -> tuple[Array, ...]:
-    shape = _rows(first)
+    shape = rows_of(first)
     return (
         checked("first", first, *shape),
         checked("second", second, *shape),

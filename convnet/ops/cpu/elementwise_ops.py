@@ -9,6 +9,7 @@ import numpy as np
 from convnet.neurons import Neuron
 from convnet.ops.cpu import elementwise, neurons
 from convnet.ops.cpu.arrays import checked
+from convnet.ops.layout import channels_of
 from convnet.ops.roles import Array, In, InOut, Out
 from convnet.ops.spec.elementwise import ElementwiseOps
 
@@ -75,7 +76,7 @@ class CpuElementwiseOps(ElementwiseOps):
         _as_rows("target", target)[:, target_case : target_case + cases] = block
 
     def prelu_fprop(self, images: In, slopes: In, acts: Out) -> None:
-        shape = _channels(images)
+        shape = channels_of(images)
         elementwise.prelu_fprop(
             checked("images", images, *shape),
             checked("slopes", slopes, shape[0]),
@@ -85,7 +86,7 @@ class CpuElementwiseOps(ElementwiseOps):
     def prelu_dgrad(
         self, images: In, slopes: In, acts_grad: In, images_grad: Out, add: bool = False
     ) -> None:
-        shape = _channels(images)
+        shape = channels_of(images)
         elementwise.prelu_dgrad(
             checked("images", images, *shape),
             checked("slopes", slopes, shape[0]),
@@ -101,11 +102,6 @@ class CpuElementwiseOps(ElementwiseOps):
             checked("acts_grad", acts_grad, size),
             checked("terms", terms, size),
         )
-
-
-def _channels(images: Array) -> tuple[int, int]:
-    """(C, H, W, N) -> (C, H * W * N)."""
-    return images.shape[0], images.size // images.shape[0]
 
 
 def parameters(neuron: Neuron) -> tuple[np.float32, ...]:

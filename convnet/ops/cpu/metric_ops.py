@@ -8,6 +8,7 @@ from convnet.ops.cpu import centers as center_kernels
 from convnet.ops.cpu import metric, pairs
 from convnet.ops.cpu.arrays import checked
 from convnet.ops.cpu.random_ops import key_words
+from convnet.ops.layout import rows_of
 from convnet.ops.roles import Array, In, InOut, Out, RandomKey
 from convnet.ops.spec.metric import Margins, MetricOps
 
@@ -16,13 +17,13 @@ class CpuMetricOps(MetricOps):
     """This part of CpuOps."""
 
     def l2norm_fprop(self, inputs: In, eps: float, acts: Out) -> None:
-        shape = _rows(inputs)
+        shape = rows_of(inputs)
         metric.l2norm_fprop(checked("inputs", inputs, *shape), eps, checked("acts", acts, *shape))
 
     def l2norm_bprop(
         self, inputs: In, acts_grad: In, eps: float, inputs_grad: Out, add: bool = False
     ) -> None:
-        shape = _rows(inputs)
+        shape = rows_of(inputs)
         metric.l2norm_bprop(
             checked("inputs", inputs, *shape),
             checked("acts_grad", acts_grad, *shape),
@@ -32,7 +33,7 @@ class CpuMetricOps(MetricOps):
         )
 
     def margin_cost(self, labels: In, cosines: In, margins: Margins, top: int, values: Out) -> None:
-        rows, N = _rows(cosines)
+        rows, N = rows_of(cosines)
         by_image = np.empty((3, N))
         metric.margin_cost(
             checked("labels", labels, N),
@@ -52,7 +53,7 @@ class CpuMetricOps(MetricOps):
         cosines_grad: Out,
         add: bool = False,
     ) -> None:
-        rows, N = _rows(cosines)
+        rows, N = rows_of(cosines)
         metric.margin_bprop(
             checked("labels", labels, N),
             checked("cosines", cosines, rows, N),
@@ -88,7 +89,7 @@ class CpuMetricOps(MetricOps):
     ) -> None:
         slopes, negatives = _triplets(labels, inputs, margin, semihard, key)
         pairs.triplet_slopes(negatives, float(coeff), slopes)
-        shape = _rows(inputs)
+        shape = rows_of(inputs)
         target = checked("inputs_grad", inputs_grad, *shape)
         pairs.distances_bprop(inputs.reshape(shape), slopes, target, add)
 
@@ -107,7 +108,7 @@ class CpuMetricOps(MetricOps):
     ) -> None:
         given, slopes = _pairs(labels, inputs)
         pairs.contrastive_slopes(given, slopes, float(margin), float(coeff))
-        shape = _rows(inputs)
+        shape = rows_of(inputs)
         target = checked("inputs_grad", inputs_grad, *shape)
         pairs.distances_bprop(inputs.reshape(shape), slopes, target, add)
 
@@ -124,7 +125,7 @@ class CpuMetricOps(MetricOps):
         inputs_grad: Out,
         add: bool = False,
     ) -> None:
-        target = checked("inputs_grad", inputs_grad, *_rows(inputs))
+        target = checked("inputs_grad", inputs_grad, *rows_of(inputs))
         arrays = _centered(labels, inputs, centers)
         center_kernels.center_bprop(*arrays, np.float32(coeff), target, add)
 
@@ -134,7 +135,7 @@ class CpuMetricOps(MetricOps):
 
 
 def _centered(labels: Array, inputs: Array, centers: Array) -> tuple[Array, Array, Array]:
-    rows, N = _rows(inputs)
+    rows, N = rows_of(inputs)
     return (
         checked("labels", labels, N),
         checked("inputs", inputs, rows, N),
@@ -144,7 +145,7 @@ def _centered(labels: Array, inputs: Array, centers: Array) -> tuple[Array, Arra
 
 def _pairs(labels: Array, inputs: Array) -> tuple[Array, Array]:
     """The labels (N,), and squares of the distances between all images, (N, N)."""
-    rows, N = _rows(inputs)
+    rows, N = rows_of(inputs)
     distances = np.empty((N, N), np.float32)
     pairs.distances(checked("inputs", inputs, rows, N), distances)
     return checked("labels", labels, N), distances
@@ -159,7 +160,3 @@ def _triplets(
     words = key_words(key)
     pairs.choose_negatives(given, distances, np.float32(margin), semihard, words, negatives)
     return distances, negatives
-
-
-def _rows(array: Array) -> tuple[int, int]:
-    return array.size // array.shape[-1], array.shape[-1]

@@ -9,7 +9,8 @@ import numpy as np
 from convnet.geometry import Norm, Pool
 from convnet.ops.cpu import norms, pool
 from convnet.ops.cpu.arrays import checked
-from convnet.ops.roles import Array, In, Out
+from convnet.ops.layout import channels_of
+from convnet.ops.roles import In, Out
 from convnet.ops.spec.windows import WindowOps
 
 _f32: Any = np.float32
@@ -105,7 +106,7 @@ class CpuWindowOps(WindowOps):
         )
 
     def cmrnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
-        shape = _rows(images)
+        shape = channels_of(images)
         norms.cmrnorm_fprop(
             checked("images", images, *shape),
             norm.size,
@@ -126,7 +127,7 @@ class CpuWindowOps(WindowOps):
         images_grad: Out,
         add: bool = False,
     ) -> None:
-        shape = _rows(images)
+        shape = channels_of(images)
         norms.cmrnorm_bprop(
             checked("images", images, *shape),
             checked("denoms", denoms, *shape),
@@ -174,8 +175,3 @@ class CpuWindowOps(WindowOps):
             checked("images_grad", images_grad, *shape),
             add,
         )
-
-
-def _rows(images: Array) -> tuple[int, int]:
-    """(C, H, W, N) -> (C, H * W * N)."""
-    return images.shape[0], images.size // images.shape[0]

@@ -7,6 +7,7 @@ from typing import Any
 from convnet.neurons import Neuron
 from convnet.ops.cuda.launch import BLOCK, LANES, TEAMS, checked
 from convnet.ops.cuda.neurons import NeuronLauncher, neuron_arguments
+from convnet.ops.layout import channels_of
 from convnet.ops.roles import Array, In, InOut, Out
 from convnet.ops.spec.batchnorm import BatchnormOps
 
@@ -17,7 +18,7 @@ class CudaBatchnormOps(NeuronLauncher, BatchnormOps):
     """This part of CudaOps."""
 
     def batchnorm_stats(self, images: In, statistics: Out) -> None:
-        C, length = _channels(images)
+        C, length = channels_of(images)
         parts = _parts(length, SUM_PARTS)
         scratch = self._scratch(3 * C * parts)
         self._blocks("part_stats", C, parts, checked("images", images, C, length), scratch, length)
@@ -40,7 +41,7 @@ class CudaBatchnormOps(NeuronLauncher, BatchnormOps):
         acts: Out,
         others: In | None = None,
     ) -> None:
-        C, length = _channels(images)
+        C, length = channels_of(images)
         self._blocks(
             "batchnorm_fprop",
             C,
@@ -64,7 +65,7 @@ class CudaBatchnormOps(NeuronLauncher, BatchnormOps):
         sums: Out,
         relu: bool = False,
     ) -> None:
-        C, length = _channels(images)
+        C, length = channels_of(images)
         parts = _parts(length, SUM_PARTS)
         scratch = self._scratch(2 * C * parts)
         self._blocks(
@@ -92,7 +93,7 @@ class CudaBatchnormOps(NeuronLauncher, BatchnormOps):
         relu: bool = False,
         add: bool = False,
     ) -> None:
-        C, length = _channels(images)
+        C, length = channels_of(images)
         self._blocks(
             "batchnorm_dgrad",
             C,
@@ -133,7 +134,7 @@ def _layer(
     images: Array, statistics: Array, gammas: Array, betas: Array, eps: float
 ) -> tuple[Any, ...]:
     """What most kernels begin with."""
-    C, length = _channels(images)
+    C, length = channels_of(images)
     return (
         checked("images", images, C, length),
         checked("statistics", statistics, 2, C),
@@ -141,8 +142,3 @@ def _layer(
         checked("betas", betas, C),
         float(eps),
     )
-
-
-def _channels(images: Array) -> tuple[int, int]:
-    """(C, H, W, N) -> (C, H * W * N)."""
-    return images.shape[0], images.size // images.shape[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convnet.ops.cuda.launch import LANES, TEAMS, Launcher, checked
+from convnet.ops.layout import rows_of
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.costs import CostOps
 
@@ -14,7 +15,7 @@ class CudaCostOps(Launcher, CostOps):
     """This part of CudaOps. Values of costs are computed image by image, then summed up."""
 
     def softmax_fprop(self, inputs: In, acts: Out) -> None:
-        rows, N = _rows(inputs)
+        rows, N = rows_of(inputs)
         self._columns(
             "costs",
             "softmax_fprop",
@@ -25,7 +26,7 @@ class CudaCostOps(Launcher, CostOps):
         )
 
     def softmax_bprop(self, acts: In, acts_grad: In, inputs_grad: Out, add: bool = False) -> None:
-        rows, N = _rows(acts)
+        rows, N = rows_of(acts)
         self._columns(
             "costs",
             "softmax_bprop",
@@ -37,7 +38,7 @@ class CudaCostOps(Launcher, CostOps):
         )
 
     def logreg_cost(self, labels: In, probs: In, top: int, values: Out) -> None:
-        rows, N = _rows(probs)
+        rows, N = rows_of(probs)
         by_image = self._scratch(3 * N)
         self._columns(
             "costs",
@@ -77,7 +78,7 @@ class CudaCostOps(Launcher, CostOps):
     def crossent_bprop(
         self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False
     ) -> None:
-        rows, N = _rows(probs)
+        rows, N = rows_of(probs)
         target = checked("probs_grad", probs_grad, rows, N)
         matrices = _matrices(labels, probs)
         self._numbers("costs", "crossent_bprop", rows * N, *matrices, float(coeff), target, add)
@@ -85,7 +86,7 @@ class CudaCostOps(Launcher, CostOps):
     def softmax_crossent_bprop(
         self, labels: In, probs: In, coeff: float, inputs_grad: Out, add: bool = False
     ) -> None:
-        rows, N = _rows(probs)
+        rows, N = rows_of(probs)
         target = checked("inputs_grad", inputs_grad, rows, N)
         matrices = _matrices(labels, probs)
         self._columns(
@@ -105,7 +106,7 @@ class CudaCostOps(Launcher, CostOps):
         probs_grad: Out,
         add: bool = False,
     ) -> None:
-        rows, N = _rows(probs)
+        rows, N = rows_of(probs)
         target = checked("probs_grad", probs_grad, rows, N)
         factors = (float(pos_weight), float(coeff))
         matrices = _matrices(labels, probs)
@@ -120,14 +121,14 @@ class CudaCostOps(Launcher, CostOps):
         inputs_grad: Out,
         add: bool = False,
     ) -> None:
-        rows, N = _rows(probs)
+        rows, N = rows_of(probs)
         target = checked("inputs_grad", inputs_grad, rows, N)
         factors = (float(pos_weight), float(coeff))
         matrices = _matrices(labels, probs)
         self._numbers("costs", "logistic_bce_bprop", rows * N, *matrices, *factors, target, add)
 
     def dce_cost(self, labels: In, probs: In, pos_weight: float, values: Out) -> None:
-        rows, N = _rows(probs)
+        rows, N = rows_of(probs)
         target = checked("values", values, 2 + 3 * rows).reshape(-1)
         # The third value of bce_cost is written over by the counts.
         self._matrix_cost("bce_cost", labels, probs, target[:3], 3, float(pos_weight))
@@ -138,7 +139,7 @@ class CudaCostOps(Launcher, CostOps):
         self, name: str, labels: In, probs: In, values: Out, count: int, *factors: float
     ) -> None:
         """`count` values of a cost whose labels are a matrix."""
-        rows, N = _rows(probs)
+        rows, N = rows_of(probs)
         by_image = self._scratch(count * N)
         self._columns("costs", name, N, *_matrices(labels, probs), *factors, by_image, rows)
         self._sum_rows(by_image, count, values)
@@ -153,7 +154,7 @@ class CudaCostOps(Launcher, CostOps):
         target: Out,
         add: bool,
     ) -> None:
-        rows, N = _rows(probs)
+        rows, N = rows_of(probs)
         self._numbers(
             "costs",
             name,
@@ -166,10 +167,6 @@ class CudaCostOps(Launcher, CostOps):
         )
 
 
-def _rows(array: Array) -> tuple[int, int]:
-    return array.size // array.shape[-1], array.shape[-1]
-
-
 def _matrices(labels: Array, probs: Array) -> tuple[Array, Array]:
-    shape = _rows(probs)
+    shape = rows_of(probs)
     return checked("labels", labels, *shape), checked("probs", probs, *shape)

@@ -45,26 +45,27 @@ class CudaDeviceOps(CudaImageOps, DeviceOps):
         return self._driver.download(source)
 
     def feed(self, sources: Sequence[Source], targets: Sequence[Array]) -> None:
-        total = self.feed_size(sources)
+        words = [_words(source) for source in sources]
+        total = sum(array.size for array in chain(*words))
         if self._copied is not None:
             self._driver.finish(self._copied)
         if self._pinned.size < total:
             self._pinned = self._driver.pinned(total)
         start = 0
-        for words in chain.from_iterable(map(_words, sources)):
-            part = self._pinned[start : start + words.size]
-            np.copyto(part.reshape(words.shape), words)
-            start += words.size
+        for array in chain(*words):
+            part = self._pinned[start : start + array.size]
+            np.copyto(part.reshape(array.shape), array)
+            start += array.size
         assert self._staging is not None
         arriving = self._staging[:total]
         self._copied = self._driver.start_upload(self._pinned[:total], arriving, self._taken)
         self._driver.wait(self._copied)
         start = 0
-        for source, target in zip(sources, targets, strict=True):
+        for source, arrays, target in zip(sources, words, targets, strict=True):
             arrived = []
-            for words in _words(source):
-                arrived.append(arriving[start : start + words.size])
-                start += words.size
+            for array in arrays:
+                arrived.append(arriving[start : start + array.size])
+                start += array.size
             if isinstance(source, ByteImages):
                 self._prepare(source, arrived, target)
             else:
@@ -73,7 +74,7 @@ class CudaDeviceOps(CudaImageOps, DeviceOps):
         self._taken = self._driver.record()
 
     def feed_size(self, sources: Sequence[Source]) -> int:
-        return sum(words.size for words in chain.from_iterable(map(_words, sources)))
+        return sum(array.size for source in sources for array in _words(source))
 
     def packed(self, value: Any) -> np.ndarray | None:
         return packed(value)

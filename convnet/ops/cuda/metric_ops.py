@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convnet.ops.cuda.launch import LANES, TEAMS, Launcher, checked
+from convnet.ops.layout import rows_of
 from convnet.ops.roles import Array, In, InOut, Out, RandomKey
 from convnet.ops.spec.metric import Margins, MetricOps
 
@@ -11,7 +12,7 @@ class CudaMetricOps(Launcher, MetricOps):
     """This part of CudaOps."""
 
     def l2norm_fprop(self, inputs: In, eps: float, acts: Out) -> None:
-        rows, N = _rows(inputs)
+        rows, N = rows_of(inputs)
         self._columns(
             "metric",
             "l2norm_fprop",
@@ -25,7 +26,7 @@ class CudaMetricOps(Launcher, MetricOps):
     def l2norm_bprop(
         self, inputs: In, acts_grad: In, eps: float, inputs_grad: Out, add: bool = False
     ) -> None:
-        rows, N = _rows(inputs)
+        rows, N = rows_of(inputs)
         self._columns(
             "metric",
             "l2norm_bprop",
@@ -38,7 +39,7 @@ class CudaMetricOps(Launcher, MetricOps):
         )
 
     def margin_cost(self, labels: In, cosines: In, margins: Margins, top: int, values: Out) -> None:
-        rows, N = _rows(cosines)
+        rows, N = rows_of(cosines)
         by_image = self._scratch(3 * N)
         self._columns(
             "metric",
@@ -60,7 +61,7 @@ class CudaMetricOps(Launcher, MetricOps):
         cosines_grad: Out,
         add: bool = False,
     ) -> None:
-        rows, N = _rows(cosines)
+        rows, N = rows_of(cosines)
         self._columns(
             "metric",
             "margin_bprop",
@@ -159,18 +160,18 @@ class CudaMetricOps(Launcher, MetricOps):
 
     def _distances(self, inputs: In, distances: Array) -> None:
         """Squares of the distances between all images, (N * N,)."""
-        rows, N = _rows(inputs)
+        rows, N = rows_of(inputs)
         given = checked("inputs", inputs, rows, N)
         self._numbers("metric", "pair_distances", N * N, given, distances, rows, N)
 
     def _distances_bprop(self, inputs: In, slopes: Array, inputs_grad: Out, add: bool) -> None:
         """The gradient of the inputs, given that of each distance."""
-        rows, N = _rows(inputs)
+        rows, N = rows_of(inputs)
         target = checked("inputs_grad", inputs_grad, rows, N)
         self._numbers("metric", "pair_distances_bprop", rows * N, inputs, slopes, target, add, N)
 
     def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
-        rows, N = _rows(inputs)
+        rows, N = rows_of(inputs)
         by_image = self._scratch(2 * N)
         self._columns(
             "metric", "center_cost", N, *_centered(labels, inputs, centers), by_image, rows
@@ -186,7 +187,7 @@ class CudaMetricOps(Launcher, MetricOps):
         inputs_grad: Out,
         add: bool = False,
     ) -> None:
-        rows, N = _rows(inputs)
+        rows, N = rows_of(inputs)
         self._numbers(
             "metric",
             "center_bprop",
@@ -198,20 +199,16 @@ class CudaMetricOps(Launcher, MetricOps):
         )
 
     def center_track(self, labels: In, inputs: In, rate: float, centers: InOut) -> None:
-        rows, N = _rows(inputs)
+        rows, N = rows_of(inputs)
         given, x, target, classes = _centered(labels, inputs, centers)
         self._numbers("metric", "center_track", rows * N, given, x, float(rate), target, classes, N)
 
 
 def _centered(labels: Array, inputs: Array, centers: Array) -> tuple[Array, Array, Array, int]:
-    (rows, N), classes = _rows(inputs), centers.shape[-1]
+    (rows, N), classes = rows_of(inputs), centers.shape[-1]
     return (
         checked("labels", labels, N),
         checked("inputs", inputs, rows, N),
         checked("centers", centers, rows, classes),
         classes,
     )
-
-
-def _rows(array: Array) -> tuple[int, int]:
-    return array.size // array.shape[-1], array.shape[-1]

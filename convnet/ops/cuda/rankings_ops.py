@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convnet.ops.cuda.launch import LANES, TEAMS, Launcher, checked
+from convnet.ops.layout import rows_of
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.costs import CostOps
 
@@ -11,7 +12,7 @@ class CudaRankingOps(Launcher, CostOps):
     """This part of CudaOps."""
 
     def hinge_cost(self, labels: In, inputs: In, values: Out) -> None:
-        rows, N = inputs.size // inputs.shape[-1], inputs.shape[-1]
+        rows, N = rows_of(inputs)
         by_image = self._scratch(2 * N)
         self._columns(
             "rankings",
@@ -26,7 +27,7 @@ class CudaRankingOps(Launcher, CostOps):
     def hinge_bprop(
         self, labels: In, inputs: In, coeff: float, inputs_grad: Out, add: bool = False
     ) -> None:
-        rows, N = inputs.size // inputs.shape[-1], inputs.shape[-1]
+        rows, N = rows_of(inputs)
         self._columns(
             "rankings",
             "hinge_bprop",
@@ -59,7 +60,7 @@ class CudaRankingOps(Launcher, CostOps):
     def locrank_cost(
         self, first: In, second: In, third: In, weights: In, margin: float, values: Out
     ) -> None:
-        bits, N = first.size // first.shape[-1], first.shape[-1]
+        bits, N = rows_of(first)
         target = checked("values", values, 2).reshape(-1)
         excess, sums = self._codes(first, second, third, weights, margin, active=False)
         self._sum_rows(excess, 1, target[1:])
@@ -103,7 +104,7 @@ class CudaRankingOps(Launcher, CostOps):
         self, first: In, second: In, third: In, weights: In, margin: float, *, active: bool
     ) -> tuple[Array, Array]:
         """What locrank_excess in the kernels' file computes, and the sums of the first codes."""
-        bits, N = first.size // first.shape[-1], first.shape[-1]
+        bits, N = rows_of(first)
         scratch = self._scratch(N + bits)
         excess, sums = scratch[:N], scratch[N:]
         self._columns(

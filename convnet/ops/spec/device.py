@@ -40,7 +40,11 @@ class DeviceOps(ABC):
 
     @abstractmethod
     def upload_images(self, images: ByteImages, acts: Out) -> None:
-        """See ImageOps."""
+        """acts(c,y,x,n) = ((pixel - mean(c,y,x)) + colours(n,c)) * scale, (C,H,W,N).
+
+        pixel = pixels(n, top + y, left + u, c), where u = x, or W - 1 - x if n is mirrored. Each
+        operation is rounded to float32, so all backends give the same bits.
+        """
 
     def feed(self, sources: Sequence[Source], targets: Sequence[Array]) -> None:
         """Copies from the host, as `upload` and `upload_images`, but need not wait.

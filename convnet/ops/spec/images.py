@@ -56,15 +56,7 @@ Source = np.ndarray | ByteImages
 
 
 class ImageOps(ABC):
-    """This part of Ops."""
-
-    @abstractmethod
-    def upload_images(self, images: ByteImages, acts: Out) -> None:
-        """acts(c,y,x,n) = ((pixel - mean(c,y,x)) + colours(n,c)) * scale, (C,H,W,N).
-
-        pixel = pixels(n, top + y, left + u, c), where u = x, or W - 1 - x if n is mirrored. Each
-        operation is rounded to float32, so all backends give the same bits.
-        """
+    """This part of Ops; ByteImages become numbers by `upload_images`, see device.py."""
 
     @abstractmethod
     def resample_fprop(self, g: Resampling, images: In, acts: Out) -> None:
