@@ -157,12 +157,14 @@ using Format = Tf32;
 using Format = Bf16;
 #endif
 
-// A warp has 32 columns, and rows as many as that leaves.
+// A warp has 32 columns, or more if there are too few warps; and rows as many as that leaves.
 template <class A, class B, int THREADS>
 struct Mma {
     static constexpr int PACKED = Format::PACKED, WORDS = QUAD / PACKED;  // of a place, in a step
-    static constexpr int ACROSS = B::SIDE / 32, DOWN = THREADS / 32 / ACROSS;  // warps
-    static constexpr int HIGH = A::SIDE / (8 * DOWN), READ = QUAD, WIDE = 2 * READ;
+    static constexpr int WARPS = THREADS / 32, BANDS = B::SIDE / 32;
+    static constexpr int ACROSS = BANDS < WARPS ? BANDS : WARPS, DOWN = WARPS / ACROSS;  // warps
+    static constexpr int HIGH = A::SIDE / (8 * DOWN), READ = B::SIDE / (8 * ACROSS);
+    static constexpr int WIDE = 2 * READ;
     static_assert(HIGH % QUAD == 0, "a thread must have whole quads of rows");
     static_assert(DEPTH == 4 * QUAD, "the terms of a lane are k = member + 4 j");
 

@@ -12,9 +12,11 @@ from convnet.ops.cuda.emulated import EmulatedDriver
 from convnet.ops.cuda.emulated.counts import Count
 from convnet.ops.cuda.ops import CudaOps
 from convnet.ops.cuda.tiles import DIRECTIONS, TILES, Cut, Tile, choose, cost, products
+from convnet.precision import Precision
 from tests import reference
 from tests.helpers import emulated_ops
 from tests.ops.check import apply, assert_close, numbers
+from tests.ops.rounding import rounded
 
 A100, H100 = 108, 132  # multiprocessors
 QUADS, ODD = 12, 9  # images
@@ -45,20 +47,31 @@ def make_arrays(g: Window, N: int) -> dict[str, np.ndarray]:
     }
 
 
+QUICK = {
+    *((tile, ODD if tile in SMALL else QUADS, Precision.FP32) for tile in TILES),
+    (Tile(32, 128), QUADS, Precision.TF32),  # fewer warps than 32 columns each would need
+}
+
+
 @pytest.mark.parametrize(
-    ("tile", "N"),
+    ("tile", "N", "precision"),
     [
-        pytest.param(tile, N, marks=[] if (N == ODD) == (tile in SMALL) else pytest.mark.slow)
+        pytest.param(*given, marks=[] if given in QUICK else pytest.mark.slow)
         for tile in TILES
-        for N in (QUADS, ODD)
+        for given in (
+            (tile, QUADS, Precision.FP32),
+            (tile, ODD, Precision.FP32),
+            (tile, QUADS, Precision.TF32),
+            (tile, ODD, Precision.BF16),
+        )
     ],
 )
-def test_every_tile_computes_the_same(tile, N, force):
-    ops = emulated_ops()
+def test_every_tile_computes_the_same(tile, N, precision, force):
+    ops = emulated_ops(precision)
     force(tile, parts=3)
     g = Window(5, 5, 6, 36, 3, padding=1, stride=2)
     arrays = make_arrays(g, N)
-    images, filters, acts_grad = arrays.values()
+    images, filters, acts_grad = (rounded(array, precision) for array in arrays.values())
     got = apply(
         ops,
         "conv_fprop",
