@@ -284,22 +284,23 @@ def kernels(arguments: Sequence[str]) -> int:
 def roofline(arguments: Sequence[str]) -> int:
     """Prints how long each operation of a step takes on a GPU at least, by its published peaks."""
     from convnet.layer_types.base import TEST, TRAIN
+    from convnet.precision import Precision
     from convnet.recording import record
-    from convnet.roofline import GPUS, PRECISIONS, table
+    from convnet.roofline import GPUS, table
 
     parser = make_parser("python -m convnet kernels roofline", roofline.__doc__ or "")
     _add_step_options(parser)
     parser.add_argument("--device", choices=tuple(GPUS), default="a100", help="GPU [a100]")
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default=PRECISIONS[0], help="of products [fp32]"
+        "--precision", choices=[*map(str, Precision)], default="fp32", help="of products [fp32]"
     )
     args = parser.parse_args(arguments)
     recording = record(_read_net(args), TEST if args.test == "1" else TRAIN, args.mini)
-    calls, gpu = recording.program.calls, GPUS[args.device]
-    report.text(report.columns(table(calls, args.mini, gpu, args.precision), texts=4))
+    calls, gpu, precision = recording.program.calls, GPUS[args.device], Precision(args.precision)
+    report.text(report.columns(table(calls, args.mini, gpu, precision), texts=4))
     report.text(
-        f"at the peaks of the {gpu.name}: {gpu.flops[args.precision] / 1e12:.0f} TFLOP/s "
-        f"({args.precision}), {gpu.bytes / 1e9:.0f} GB/s; arithmetic, not run on a GPU"
+        f"at the peaks of the {gpu.name}: {gpu.flops[precision] / 1e12:.0f} TFLOP/s "
+        f"({precision}), {gpu.bytes / 1e9:.0f} GB/s; arithmetic, not run on a GPU"
     )
     return 0
 

@@ -17,9 +17,10 @@ from convnet.geometry import Window
 from convnet.ops.cuda.tiles import DIRECTIONS, Cut, choose, products
 from convnet.ops.cuda.winograd_ops import PointPlan, is_faster
 from convnet.plan import Call
+from convnet.precision import Precision
 from convnet.profile import count_bytes, count_flops
 
-FP32, TF32, BF16 = PRECISIONS = ("fp32", "tf32", "bf16")
+FP32, TF32, BF16 = Precision
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Gpu:
     """Published peaks of a GPU.
 
     Attributes:
+        full_name: what its driver calls it.
         multiprocessors: how many it has.
         flops: multiplications and additions per second, by the precision of products; those of
             tf32 and bf16 are of the tensor cores, with dense matrices.
@@ -34,17 +36,23 @@ class Gpu:
     """
 
     name: str
+    full_name: str
     multiprocessors: int
-    flops: dict[str, float]
+    flops: dict[Precision, float]
     bytes: float
 
 
 # NVIDIA A100 Tensor Core GPU Datasheet (SXM, 40 GB): 19.5, 156 and 312 TFLOPS, 1555 GB/s.
-# NVIDIA H100 Tensor Core GPU Datasheet (SXM5): 67 TFLOPS, 989 and 1979 TFLOPS with sparse matrices,
-# of which dense ones reach half, 3.35 TB/s. Multiprocessors: the whitepapers of both architectures.
+# NVIDIA H100 and H200 Tensor Core GPU Datasheets (SXM5): 67 TFLOPS, 989 and 1979 TFLOPS with sparse
+# matrices, of which dense ones reach half; 3.35 and 4.8 TB/s. Multiprocessors: the whitepapers of
+# both architectures.
+_HOPPER = {FP32: 67e12, TF32: 494.5e12, BF16: 989.5e12}
 GPUS = {
-    "a100": Gpu("A100", 108, {FP32: 19.5e12, TF32: 156e12, BF16: 312e12}, 1.555e12),
-    "h100": Gpu("H100", 132, {FP32: 67e12, TF32: 494.5e12, BF16: 989.5e12}, 3.35e12),
+    "a100": Gpu(
+        "A100", "NVIDIA A100-SXM4-40GB", 108, {FP32: 19.5e12, TF32: 156e12, BF16: 312e12}, 1.555e12
+    ),
+    "h100": Gpu("H100", "NVIDIA H100 80GB HBM3", 132, _HOPPER, 3.35e12),
+    "h200": Gpu("H200", "NVIDIA H200", 132, _HOPPER, 4.8e12),
 }
 
 
@@ -73,11 +81,11 @@ class Floor:
         return "flops" if self.flops_seconds > self.bytes_seconds else "bytes"
 
 
-def floor(call: Call, batch_size: int, gpu: Gpu, precision: str = FP32) -> Floor:
+def floor(call: Call, batch_size: int, gpu: Gpu, precision: Precision = FP32) -> Floor:
     """The least time of a call of a program for minibatches of `batch_size` images.
 
     Args:
-        precision: of the products, one of PRECISIONS. All arrays are float32 in any case.
+        precision: of the products. All arrays are float32 in any case.
     """
     flops, size = count_flops(call, batch_size), count_bytes(call, batch_size)
     return Floor(call, flops, size, flops / gpu.flops[precision], size / gpu.bytes)
@@ -106,7 +114,9 @@ class Tiling:
         return f"{letter}{rows}x{columns}" + (f" /{parts}" if parts > 1 else "")
 
 
-def tiling(call: Call, batch_size: int, multiprocessors: int) -> Tiling | None:
+def tiling(
+    call: Call, batch_size: int, multiprocessors: int, precision: Precision = FP32
+) -> Tiling | None:
     """Of a convolution, an fc layer, or a gradient of theirs; else None."""
     kind, _, rest = call.op.partition("_")
     direction = next((d for d in DIRECTIONS if d == rest), None)
@@ -119,7 +129,7 @@ def tiling(call: Call, batch_size: int, multiprocessors: int) -> Tiling | None:
         g = call.args["g"]
     N = call.part.cases(batch_size)
     points = PointPlan(g, direction, N, multiprocessors)
-    winograd, times = kind == "conv" and is_faster(points), 1
+    winograd, times = kind == "conv" and precision == FP32 and is_faster(points), 1
     product = points.product if winograd else products(g, kind == "local", N)[direction]
     if winograd and direction != "wgrad":  # once for each time that the workspace is filled
         times = -(-points.columns // points.line)
@@ -130,14 +140,14 @@ def tiling(call: Call, batch_size: int, multiprocessors: int) -> Tiling | None:
 
 
 def table(
-    calls: Iterable[Call], batch_size: int, gpu: Gpu, precision: str = FP32
+    calls: Iterable[Call], batch_size: int, gpu: Gpu, precision: Precision = FP32
 ) -> list[tuple[str, ...]]:
     """A row per call and one for the whole step, below a header."""
     header = ("", "layer", "operation", "bound", "us", "GFLOP", "MB", "tile", "useful", "copied MB")
     rows: list[tuple[str, ...]] = [header]
     floors = [floor(call, batch_size, gpu, precision) for call in calls]
     for i, f in enumerate(floors):
-        tiles = _tile_cells(tiling(f.call, batch_size, gpu.multiprocessors))
+        tiles = _tile_cells(tiling(f.call, batch_size, gpu.multiprocessors, precision))
         rows.append((str(i), f.call.layer, f.call.op, f.bound, *_figures([f]), *tiles))
     rows.append(("", "whole step", "", "", *_figures(floors), "", "", ""))
     return rows

@@ -68,6 +68,10 @@ def test_winograds_method_needs_fewer_multiplications(direction):
     assert tiles is not None
     assert tiles.winograd
     assert tiles.useful == pytest.approx(4, rel=0.01)
+    on_tensor_cores = tiling(call, 128, A100.multiprocessors, TF32)
+    assert on_tensor_cores is not None
+    assert not on_tensor_cores.winograd
+    assert on_tensor_cores.useful == pytest.approx(1, rel=0.01)
 
 
 def test_waste_of_tiles():
