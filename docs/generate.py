@@ -18,16 +18,15 @@ from convnet.api import read_graph
 from convnet.config import schedules
 from convnet.config.keys import Ignored, Key, Refused
 from convnet.config.layers import DROPOUT_KEY
-from convnet.geometry import Window
 from convnet.layer_types.base import GPU_KEY, TRAIN, Layer
 from convnet.layer_types.cost import CostLayer
 from convnet.layer_types.registry import LAYER_TYPES
 from convnet.layer_types.weights import NEURON_KEY, WeightLayer
 from convnet.neurons import NEURON_TYPES
-from convnet.plan import Call, new_buffer
+from convnet.plan import Call
 from convnet.precision import Precision
 from convnet.recording import record
-from convnet.roofline import GPUS, floor, tiling
+from convnet.roofline import GPUS, Floor, Tiling, floor, tiling
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -222,18 +221,10 @@ def mnist_graph() -> dict[str, Layer]:
 
 # --- rooflines ------------------------------------------------------------------------------
 
-ROOFLINE_NETS = {"AlexNet": ("imagenet-1gpu", 128), "VGG-11": ("imagenet-vgg11", 64)}
-# Convolutions of ResNet-50 (He et al., "Deep residual learning for image recognition", 2016).
-RESNET = {
-    "7x7, stride 2": Window(3, 224, 224, 64, 7, padding=3, stride=2, modules=112),
-    "1x1, 256 to 64, 56x56": Window(256, 56, 56, 64, 1),
-    "3x3, 64, 56x56": Window(64, 56, 56, 64, 3, padding=1),
-    "1x1, 64 to 256, 56x56": Window(64, 56, 56, 256, 1),
-    "3x3, 128, stride 2": Window(128, 56, 56, 128, 3, padding=1, stride=2, modules=28),
-    "3x3, 256, 14x14": Window(256, 14, 14, 256, 3, padding=1),
-    "1x1, 1024 to 256, 14x14": Window(1024, 14, 14, 256, 1),
-    "3x3, 512, 7x7": Window(512, 7, 7, 512, 3, padding=1),
-    "1x1, 512 to 2048, 7x7": Window(512, 7, 7, 2048, 1),
+ROOFLINE_NETS = {
+    "AlexNet": ("imagenet-1gpu", 128),
+    "VGG-11": ("imagenet-vgg11", 64),
+    "ResNet-50": ("imagenet-resnet50", 64),
 }
 
 
@@ -244,53 +235,48 @@ def net_calls(net: str) -> list[Call]:
     return record(read_graph(*files, [(3, 224, 224), (1, 1, 1)]), TRAIN, mini).program.calls
 
 
-def window_calls(name: str, g: Window) -> list[Call]:
-    """A convolution and its gradients; nobody needs that of colours."""
-    images = new_buffer("images", g.images_shape)
-    acts = new_buffer("acts", g.acts_shape)
-    filters = new_buffer("filters", g.conv_filters_shape, per_case=False)
-    given = {
-        "fprop": {"images": images, "filters": filters, "acts": acts},
-        "wgrad": {"images": images, "acts_grad": acts, "filters_grad": filters},
-        "dgrad": {"filters": filters, "acts_grad": acts, "images_grad": images},
-    }
-    if g.channels == 3:
-        del given["dgrad"]
-    return [Call(f"conv_{d}", {"g": g, **args}, layer=name) for d, args in given.items()]
+def net_products(net: str) -> str:
+    """The floors of convolutions and fc layers, and the tiles that they take on an A100.
 
-
-def product_table(calls: Iterable[Call], mini: int) -> str:
-    """The floors of convolutions and fc layers, and the tiles that they take on an A100."""
+    Calls of one size are one row.
+    """
     gpus = [GPUS["a100"], GPUS["h100"]]
     header = ["layer", "", "GFLOP", "MB", *(f"{gpu.name}, us" for gpu in gpus), "tile", "useful"]
+    mini = ROOFLINE_NETS[net][1]
     rows = []
-    for call in calls:
-        tiles = tiling(call, mini, gpus[0].multiprocessors)
-        if tiles is None:
-            continue
-        floors = [floor(call, mini, gpu) for gpu in gpus]
+    for (call, *same), tiles in _by_size(net):
+        sizes = floor(call, mini, gpus[0])
         rows.append(
             (
-                call.layer,
+                call.layer + (f" and {len(same)} more" if same else ""),
                 call.op.partition("_")[2],
-                f"{floors[0].flops / 1e9:.1f}",
-                f"{floors[0].bytes / 1e6:.0f}",
-                *(f"{1e6 * f.seconds:.0f}" + " B" * (f.bound == "bytes") for f in floors),
+                f"{sizes.flops / 1e9:.1f}",
+                f"{sizes.bytes / 1e6:.0f}",
+                *(", ".join(_microseconds(floor(call, mini, gpu, p)) for p in Precision)
+                  for gpu in gpus),
                 str(tiles),
                 f"{tiles.useful:.0%}",
                 f"{tiles.copied / 1e6:.0f}",
             )
-        )
+        )  # fmt: skip
     return table([*header, "copied, MB"], rows)
 
 
-def net_products(net: str) -> str:
-    return product_table(net_calls(net), ROOFLINE_NETS[net][1])
+def _by_size(net: str) -> Iterable[tuple[list[Call], Tiling]]:
+    """Convolutions and fc layers, those of one size together, and their tiles on an A100."""
+    mini = ROOFLINE_NETS[net][1]
+    groups: dict[tuple[str, str], list[Call]] = {}
+    for call in net_calls(net):
+        sizes = call.args.get("g", [buffer.shape for _, buffer in call.buffers()])
+        groups.setdefault((call.op, str(sizes)), []).append(call)
+    for calls in groups.values():
+        tiles = tiling(calls[0], mini, GPUS["a100"].multiprocessors)
+        if tiles:
+            yield calls, tiles
 
 
-def resnet_products() -> str:
-    calls = [call for name, g in RESNET.items() for call in window_calls(name, g)]
-    return product_table(calls, 64)
+def _microseconds(f: Floor) -> str:
+    return f"{1e6 * f.seconds:.0f}" + " B" * (f.bound == "bytes")
 
 
 def step_floors() -> str:
@@ -327,7 +313,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "roofline-steps": step_floors,
     "roofline-alexnet": partial(net_products, "AlexNet"),
     "roofline-vgg11": partial(net_products, "VGG-11"),
-    "roofline-resnet": resnet_products,
+    "roofline-resnet50": partial(net_products, "ResNet-50"),
 }
 
 

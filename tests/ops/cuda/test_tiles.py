@@ -190,7 +190,7 @@ def test_copies_limit_the_choice():
 COUNTED = EmulatedDriver("count")
 
 
-def counted(g: Window, N: int, direction: str) -> list[Count]:
+def counted(g: Window, N: int, direction: str, precision: Precision) -> list[Count]:
     """The accesses of one product, without the sum of its parts."""
     emulated_ops()  # or skips
     COUNTED.counts.clear()
@@ -205,7 +205,7 @@ def counted(g: Window, N: int, direction: str) -> list[Count]:
     if direction == "fprop":
         inputs |= {"biases": np.ones(g.filters), "neuron": IDENT}
     output, shape = outputs[direction]
-    apply(CudaOps(COUNTED), f"conv_{direction}", g=g, **inputs, **{output: shape})
+    apply(CudaOps(COUNTED, precision), f"conv_{direction}", g=g, **inputs, **{output: shape})
     return [count for count in COUNTED.counts if count.kernel == direction]
 
 
@@ -216,19 +216,25 @@ def excess(counts: list[Count], *kinds: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("tile", "N"),
+    ("tile", "N", "precision"),
     [
-        pytest.param(tile, N, marks=[] if tile == Tile(64, 128) else pytest.mark.slow)
+        pytest.param(
+            tile, N, Precision.FP32, marks=[] if tile == Tile(64, 128) else pytest.mark.slow
+        )
         for tile in TILES
         for N in (8, 12, 17)
+    ]
+    + [
+        pytest.param(tile, 8, Precision.TF32, marks=pytest.mark.slow)
+        for tile in (Tile(64, 128), Tile(32, 128))
     ],
 )
-def test_memory_as_a_gpu_would_see_it(tile, N, force):
+def test_memory_as_a_gpu_would_see_it(tile, N, precision, force):
     """No conflicts of banks; whole sectors if images are multiples of 8, see docs/roofline.md."""
     force(tile, parts=2)
     g = Window(4, 3, 4, 40, 3, padding=1)
     for direction in DIRECTIONS:
-        counts = counted(g, N, direction)
+        counts = counted(g, N, direction, precision)
         assert sum(count.requests for count in counts) > 0
         assert not any(count.conflicts for count in counts), direction
         halves = direction == "wgrad" and tile.columns == 32  # stores of half a sector
