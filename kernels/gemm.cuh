@@ -131,7 +131,8 @@ __device__ inline void add_held(const float* source, float* numbers) {
 
 // For memory that is contiguous along the side. A number's bank is place + 8 k, mod 32, as SIDE is
 // 32 n. Reads are of 4 places, 16 bytes: by Ffma, of neighbouring quads of a line; by mma.cuh, of
-// 8 lanes (g, t), g two neighbours, t = 0 .. 3, from place 4 g of line t + 4 j: banks 4 g + 8 t.
+// 8 lanes (g, t), g an even and an odd one, t = 0 .. 3, from place 4 g of line t + 4 j: banks
+// 4 g + 8 t.
 template <int SIDE_, int SPAN>
 struct Lines {
     static constexpr int SIDE = SIDE_;

@@ -175,7 +175,14 @@ struct Mma {
 
     __device__ int row(int i) const { return A::place(y + fragment.group, 8 * DOWN, i); }
     __device__ int column(int j) const {
-        return B::place(x + fragment.sum_column(j / READ), 8 * ACROSS, j % READ);
+        return B::place(x + order(fragment.sum_column(j / READ)), 8 * ACROSS, j % READ);
+    }
+
+    // Of the 8 columns of an instruction: 0, 3, 1, 2, 4, 7, 5, 6. Sums of the columns 0 and 2, 1 and
+    // 3 .. are stored at once, and lie side by side, whole sectors. Columns 0 and 1, 2 and 3 .. are
+    // read at once, from different banks, as they are an odd number of places apart.
+    __device__ static int order(int column) {
+        return (column & 4) | (column & 1) << 1 | ((column ^ column >> 1) & 1);
     }
 
     template <int COUNT, class Panel>
@@ -196,7 +203,7 @@ struct Mma {
     __device__ void add(const A& a, const B& b) {
         unsigned int down[WORDS][HIGH], across[WORDS][READ];
         fetch(a, y + fragment.group, 8 * DOWN, down);
-        fetch(b, x + fragment.b_column(), 8 * ACROSS, across);
+        fetch(b, x + order(fragment.b_column()), 8 * ACROSS, across);
 #pragma unroll
         for (int w = 0; w < WORDS; w += 2)
 #pragma unroll

@@ -237,10 +237,11 @@ def test_memory_as_a_gpu_would_see_it(tile, N, precision, force):
         counts = counted(g, N, direction, precision)
         assert sum(count.requests for count in counts) > 0
         assert not any(count.conflicts for count in counts), direction
-        halves = direction == "wgrad" and tile.columns == 32  # stores of half a sector
+        # Stores of half a sector.
+        halves = direction == "wgrad" and (tile.columns == 32 or precision != Precision.FP32)
         if N % 8 == 0:
             assert excess(counts, "copy") == 1.0
-            assert excess(counts, "copy", "load") <= 1.1  # loads of biases are few
+            assert excess(counts, "copy", "load") <= 1.15  # loads of biases are few
             assert excess(counts, "store") == (2.0 if halves else 1.0)
         else:
             # Rows of images begin within a sector, or end there.
