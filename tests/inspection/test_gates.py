@@ -2,7 +2,7 @@
 
 All instances for two architectures, and those of one net of every kind of layer for the others;
 on sm_90 the tensor cores have but those of three nets, to save time.
-`python -m convnet kernels report` looks at all for all, in half an hour.
+`python -m convnet kernels report` looks at all for all, which takes several times as long.
 """
 
 from __future__ import annotations
