@@ -30,6 +30,7 @@ from convnet.net import Net
 from convnet.ops.base import Ops
 from convnet.precision import Precision
 from convnet.shapes import infer_data_shapes
+from convnet.updates import NO_MORE, Updates
 
 LayerFile = Source | str | PathLike[str]
 DataShapes = Sequence[tuple[int, int, int]]
@@ -180,6 +181,7 @@ def build(
     lenient: bool = False,
     conserve_mem: bool = False,
     init_modules: Sequence[str] = (),
+    updates: Updates = NO_MORE,
 ) -> Net:
     """A net with initial weights; see read_graph, make_ops and Net for the arguments.
 
@@ -199,6 +201,7 @@ def build(
         keep=keep,
         conserve_mem=conserve_mem,
         init_modules=init_modules,
+        updates=updates,
     )
 
 
@@ -244,6 +247,7 @@ def restore(
     precision: str = "fp32",
     keep: Iterable[str] = (),
     conserve_mem: bool = False,
+    updates: Updates = NO_MORE,
     name: str = "checkpoint",
     data_shapes: DataShapes | None = None,
     problems: Problems | None = None,
@@ -264,6 +268,7 @@ def restore(
         seed=seed,
         keep=keep,
         conserve_mem=conserve_mem,
+        updates=updates,
     )
     try:
         net.load_state(checkpoint.weights)

@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import re
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -220,6 +221,12 @@ def _state(
     test_outputs: Outputs,
     test_times: list[int],
     steps: int = 0,
+    verifications: Sequence[tuple[int, float, float]] = (),
+    rates: float = 1.0,
+    costs: Sequence[float] = (),
+    since_test: Sequence[float] = (),
+    failures: int = 0,
+    left_out: int = 0,
 ) -> TrainingState:
     if len(test_times) != len(test_outputs):
         raise ValueError(f"{len(test_times)} times of {len(test_outputs)} tests")
@@ -232,6 +239,12 @@ def _state(
         [(_sums(sums), max(1, _count(cases))) for sums, cases in train_outputs],
         [(_sums(sums), max(1, _count(cases))) for sums, cases in test_outputs],
         [_count(time) for time in test_times],
+        [(_count(time), float(accuracy), float(auc)) for time, accuracy, auc in verifications],
+        float(rates),
+        [float(cost) for cost in costs],
+        [float(cost) for cost in since_test],
+        _count(failures),
+        _count(left_out),
     )
 
 

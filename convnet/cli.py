@@ -220,6 +220,14 @@ def show(arguments: Sequence[str]) -> int:
     return 0
 
 
+def faces(arguments: Sequence[str]) -> int:
+    """Prepares pictures of faces, and judges models of them."""
+    from convnet.faces.cli import faces
+
+    faces(arguments)
+    return 0
+
+
 def kernels(arguments: Sequence[str]) -> int:
     """Lists the kernels of the GPU backend, or compiles them, which needs no GPU."""
     from convnet.inspection.instances import (
@@ -370,6 +378,7 @@ COMMANDS = {
     "check": check,
     "convert": convert,
     "data": data,
+    "faces": faces,
     "kernels": kernels,
     "make-data": make_data,
     "profile": profile,

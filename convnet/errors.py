@@ -35,6 +35,10 @@ class NonFiniteError(ConvnetError):
     """A NaN or infinity turned up; names the first layer in which it did."""
 
 
+class DivergedError(ConvnetError):
+    """The cost of a training rises and rises."""
+
+
 class DeviceError(ConvnetError):
     """A GPU that is missing or cannot do what is asked, or a kernel that fails on it."""
 

@@ -1,6 +1,6 @@
-"""Leaves out copies, and merges batch normalisation with the sums and relus around it.
+"""Leaves out copies; merges batch normalisation with sums and relus, and softmax with its cost.
 
-Residual nets are made of these: He, Zhang, Ren and Sun, "Deep Residual Learning for Image
+Residual nets are made of the former: He, Zhang, Ren and Sun, "Deep Residual Learning for Image
 Recognition" (2015). Memory sets the pace of all of them, so each pass over it that is saved counts.
 Each function changes the calls of a program, as convnet.recording has them, and returns the
 indices of those that have nothing left to do.
@@ -80,6 +80,25 @@ def add_while_normalising(calls: list[Call]) -> set[int]:
             others = adder.args["inputs"].reshape(*acts.shape)
             # Where the sum was: what is added may not be there before.
             calls[later[0]] = replace(call, args=call.args | {"others": others})
+            dropped.add(i)
+    return dropped
+
+
+def judge_while_predicting(calls: list[Call]) -> set[int]:
+    """Lets the cost of probabilities be computed by the softmax that makes them."""
+    users = users_of(calls)
+    dropped: set[int] = set()
+    for i, call in enumerate(calls):
+        if call.op != "softmax_fprop":
+            continue
+        inputs, acts = call.args["inputs"], call.args["acts"]
+        place = next((j for j in users[acts.storage] if j > i), i)
+        cost = calls[place]
+        changes = any(inputs.storage in calls[j].written() for j in range(i + 1, place))
+        if cost.op == "logreg_cost" and cost.args["probs"] == acts and not changes:
+            args = {n: v for n, v in cost.args.items() if n != "probs"}
+            args |= {"inputs": inputs, "acts": acts}
+            calls[place] = Call("softmax_logreg_fprop", args, cost.part, cost.layer)
             dropped.add(i)
     return dropped
 

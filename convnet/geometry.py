@@ -100,6 +100,12 @@ class Window:
                 )
 
     @property
+    def all_see_pixels(self) -> bool:
+        """Whether no window lies beyond the image, as the last of `modules` may."""
+        last = (self.modules - 1) * self.stride - self.padding
+        return last < min(self.height, self.width)
+
+    @property
     def out_height(self) -> int:
         return self.modules or window_count(
             self.height, self.filter_size, self.padding, self.stride

@@ -10,7 +10,7 @@ does no printing and touches no files.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +18,17 @@ import numpy as np
 from convnet import memory
 from convnet.errors import BatchError, NonFiniteError, OptionError, ShapeError
 from convnet.graph import Graph, feature_layer
+from convnet.lasting import Lasting
 from convnet.layer_types.base import TEST, TRAIN, Layer, Mode, Parameter
 from convnet.layer_types.cost import CostLayer, LogregCost
 from convnet.layer_types.data import DataLayer, Matrices
-from convnet.nonfinite import explain
+from convnet.nonfinite import explain, explain_squares
 from convnet.ops.base import Ops
 from convnet.ops.spec.images import ByteImages, Source
 from convnet.plan import Buffer, Clock
-from convnet.recording import Recording, carried_parameters, graph_parameters, record
-from convnet.runner import Runner, Sizes, in_one_piece
+from convnet.recording import Recording, record
+from convnet.runner import Runner, Sizes
+from convnet.updates import NO_MORE, Updates
 
 Costs = dict[str, np.ndarray]
 
@@ -54,6 +56,7 @@ class Net:
             pass.
         conserve_mem: compute outputs of layers without weights again in the backward pass
             instead of keeping them; the results are the same bits.
+        updates: how it learns, beyond what the layers say.
         initial: makes the initial values of a layer's parameter, see convnet.initial; without
             it they are random numbers.
 
@@ -71,6 +74,7 @@ class Net:
         seed: int = 0,
         keep: Iterable[str] = (),
         conserve_mem: bool = False,
+        updates: Updates = NO_MORE,
         initial: Callable[[Layer, Parameter], np.ndarray] | None = None,
     ) -> None:
         if isinstance(keep, str) or not isinstance(batch_size, int) or batch_size < 1 or seed < 0:
@@ -82,26 +86,14 @@ class Net:
         self.batch_size = batch_size
         self.seed = seed
         self.conserve_mem = conserve_mem
+        self.updates = updates
         self._runner = Runner(ops)
         self._recordings: dict[Mode, Recording] = {}
         self._steps = 0
         self._last: _Pass | None = None
-        self.parameters = {p.name: p for p in graph_parameters(graph)}
+        self._lasting = Lasting(graph, ops, lambda p: self._initial(p, initial))
         self._keep: set[str] = set()
         self.keep(*keep)
-        states = [state for layer in graph.values() for state in layer.states]
-        self._states = [state.value for state in states]
-        self._sums = [p.gradient for p in carried_parameters(graph)]
-        self._allocate(self._lasting())
-        for parameter in self.parameters.values():
-            if initial:
-                values = initial(graph[parameter.layer], parameter)
-            else:
-                values = parameter.initial(generator(seed, parameter.name))
-            self.ops.upload(values, parameter.value.storage.array)
-        for state in states:
-            start = np.broadcast_to(np.asarray(state.start, np.float32), state.shape)
-            self.ops.upload(start, state.value.storage.array)
         self.data_layers = [x for x in graph.values() if isinstance(x, DataLayer)]
         self.costs = [x for x in graph.values() if isinstance(x, CostLayer)]
 
@@ -109,18 +101,17 @@ class Net:
     def ops(self) -> Ops:
         return self._runner.ops
 
-    def _allocate(self, buffers: Sequence[Buffer]) -> None:
-        """Gives buffers memory of their own, in one piece, full of zeros.
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The matrices that are learned, by name."""
+        return self._lasting.parameters
 
-        Raises:
-            ShapeError: they have some.
-        """
-        if any(buffer.storage.array is not None for buffer in buffers):
-            raise ShapeError("this graph serves another net already; build a graph for each")
-        arrays = in_one_piece(self.ops, [buffer.storage.size for buffer in buffers])
-        for buffer, array in zip(buffers, arrays, strict=True):
-            self.ops.upload(np.zeros(array.size, np.float32), array)
-            buffer.storage.array = array.reshape(buffer.shape)
+    def _initial(
+        self, parameter: Parameter, initial: Callable[[Layer, Parameter], np.ndarray] | None
+    ) -> np.ndarray:
+        if initial:
+            return initial(self.graph[parameter.layer], parameter)
+        return parameter.initial(generator(self.seed, parameter.name))
 
     def keep(self, *names: str) -> None:
         """Makes the output and the gradient of these layers readable after later passes.
@@ -165,11 +156,7 @@ class Net:
         Also of the layers' states, and of gradients, ".. .grad", that go on to be summed in the
         next minibatch.
         """
-        return {b.storage.name: self.ops.download(b.storage.array) for b in self._lasting()}
-
-    def _lasting(self) -> list[Buffer]:
-        values = [b for p in self.parameters.values() for b in (p.value, p.increment)]
-        return values + self._states + self._sums
+        return self._lasting.read()
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Overwrites all weights, increments and states.
@@ -177,24 +164,7 @@ class Net:
         Raises:
             ShapeError: names or shapes are not this net's; nothing is changed then.
         """
-        buffers = {b.storage.name: b for b in self._lasting()}
-        # A change of updatePeriod begins or ends the summing of gradients.
-        sums = {p.gradient.storage.name for p in self.parameters.values()}
-        begun = {b.storage.name: np.zeros(b.shape, np.float32) for b in self._sums}
-        state = begun | {n: v for n, v in state.items() if n in buffers or n not in sums}
-        missing, extra = buffers.keys() - state.keys(), state.keys() - buffers.keys()
-        if missing or extra:
-            parts = [f"without {_few(missing)}"] if missing else []
-            parts += [f"with unknown {_few(extra)}"] if extra else []
-            raise ShapeError(f"weights do not belong to this net: {', '.join(parts)}")
-        for name, buffer in buffers.items():
-            if state[name].shape != buffer.shape:
-                raise ShapeError(
-                    f"weights do not belong to this net: '{name}' has shape "
-                    f"{state[name].shape}; expected {buffer.shape}"
-                )
-        for name, buffer in buffers.items():
-            self.ops.upload(state[name], buffer.storage.array)
+        self._lasting.write(state)
 
     # --- running ----------------------------------------------------------------------------
 
@@ -222,17 +192,17 @@ class Net:
                 sizes = sizes.joined(self._runner.sizes_for(recording.program, batch_size, inputs))
             return sizes
 
-        memory.check(sizes_for, self.batch_size, self._lasting(), self._runner.free_memory())
+        memory.check(sizes_for, self.batch_size, self._lasting.buffers, self._runner.free_memory())
         self._runner.reserve(sizes_for(self.batch_size))
         self._recordings = recordings
         self._last = None  # its values may have gone with a smaller arena
 
     def memory_summary(self) -> str:
         """One line: the memory that has been taken so far, and what is in it."""
-        return memory.summary(self._lasting(), self._runner.sizes)
+        return memory.summary(self._lasting.buffers, self._runner.sizes)
 
     def _record(self, mode: Mode, batch_size: int) -> Recording:
-        return record(self.graph, mode, batch_size, self._keep, self.conserve_mem)
+        return record(self.graph, mode, batch_size, self._keep, self.conserve_mem, self.updates)
 
     def check_data(self, matrices: Matrices) -> int:
         """Checks a batch against the net and returns its number of images.
@@ -316,6 +286,10 @@ class Net:
         assert isinstance(layer, CostLayer)
         return total[: len(layer.value_names)]
 
+    def objective(self, costs: Costs) -> float:
+        """What is minimised, of the values of the costs."""
+        return sum(float(layer.coeff * costs[layer.name][0]) for layer in self.costs)
+
     def finite_costs(
         self, matrices: Matrices, mode: Mode = TEST, clock: Clock | None = None
     ) -> Costs:
@@ -347,12 +321,23 @@ class Net:
 
         Raises:
             ShapeError: there was none in a mode with gradients, or it has had its backward pass.
+            NonFiniteError: with `updates.checked`, a gradient or weight is NaN or infinite; the
+                weights are left as they were, and gradients that were summed up are forgotten.
         """
         last = self._last
         if last is None or not last.mode.backward or last.backward_done:
             raise ShapeError("backward must follow a forward pass in TRAIN or CHECK mode")
         last.backward_done = True
-        self._runner.go_on(last.recording.program, last.cases, start="backward")
+        recording = last.recording
+        if recording.squares is None or not self.updates.checked:
+            self._runner.go_on(recording.program, last.cases, "backward")
+            return
+        self._runner.go_on(recording.program, last.cases, "backward", "update")
+        array = self._runner.array(recording.program, recording.squares, last.cases)
+        if problem := explain_squares(recording.learning, self.ops.download(array)):
+            self._lasting.forget_sums()
+            raise NonFiniteError(problem)
+        self._runner.go_on(recording.program, last.cases, "update")
 
     def train_step(self, matrices: Matrices, clock: Clock | None = None) -> Costs:
         """Forward, backward and update for one minibatch.
@@ -362,7 +347,8 @@ class Net:
                 call to call, and learning rates stay where their schedules begin.
 
         Raises:
-            NonFiniteError: a cost is NaN or infinite; the weights are left as they were.
+            NonFiniteError: a cost is NaN or infinite; the weights are left as they were. Also as
+                in `backward`.
         """
         self._steps += 1
         clock = clock or Clock(self.seed, minibatch=self._steps, steps=self._steps - 1)
@@ -443,8 +429,3 @@ def generator(seed: int, name: str) -> np.random.Generator:
     """Random numbers for one matrix, independent of which other layers the net has."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(name.encode())])
     return np.random.Generator(np.random.Philox(sequence))
-
-
-def _few(names: Iterable[str]) -> str:
-    first, *rest = sorted(names)
-    return f"'{first}'" + (f" and {len(rest)} more" if rest else "")

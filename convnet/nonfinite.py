@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from convnet.graph import Graph
+from convnet.layer_types.base import Parameter
 from convnet.layer_types.cost import CostLayer
 from convnet.layer_types.data import DataLayer
 from convnet.ops.base import Ops
@@ -16,6 +17,26 @@ from convnet.recording import Recording
 from convnet.runner import Runner
 
 REMEDY = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
+
+
+def explain_squares(learning: Sequence[Parameter], squares: np.ndarray) -> str | None:
+    """Names the first layer whose weights or gradients hold a NaN or infinity, or are beyond 1e19.
+
+    Weights first, since they make gradients bad; then gradients in the order in which they are
+    computed, from the costs downwards.
+
+    Args:
+        squares: sums of squares of the parameters' gradients, then of their values.
+    """
+    gradients, values = np.split(np.isfinite(squares), 2)
+    for what, finite in (("", values), ("the gradient of ", gradients)):
+        for parameter, good in zip(learning, finite, strict=True):
+            if not good:
+                return (
+                    f"Layer '{parameter.layer}': {what}{parameter.name} holds a NaN or infinity; "
+                    f"{REMEDY}"
+                )
+    return None
 
 
 def explain(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -88,18 +88,25 @@ def parse_float(text: str) -> float:
     raise ValueError(f"expected a number; found '{text}'")
 
 
-def parse_format(text: str) -> str:
-    """Raises: ValueError for anything but npz and pickle."""
-    if text not in ("npz", "pickle"):
-        raise ValueError(f"expected npz or pickle; found '{text}'")
-    return text
+def fraction(text: str) -> float:
+    """Raises: ValueError for text that is no number between 0 and 1, both excluded."""
+    value = parse_float(text)
+    if 0 < value < 1:
+        return value
+    raise ValueError(f"expected a number between 0 and 1; found '{text}'")
 
 
-def parse_precision(text: str) -> str:
-    """Raises: ValueError for anything but the names of Precision."""
-    if text not in tuple(Precision):
-        raise ValueError(f"expected one of {', '.join(Precision)}; found '{text}'")
-    return text
+@dataclass(frozen=True)
+class OneOf:
+    """Parses one of some names."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        """Raises: ValueError for anything but the names."""
+        if text not in self.names:
+            raise ValueError(f"expected {' or '.join(self.names)}; found '{text}'")
+        return text
 
 
 def _option(
@@ -150,6 +157,36 @@ class Options:
     seed: int = _option(0, "seed of everything random", natural)
     threads: int = _option(0, "threads to compute with, 0 = one a core", natural, saved=False)
 
+    # What is verified after every test, see docs/faces.md.
+    verify_pairs: str = _option("", "verify pairs of pictures after each test: LFW's pairs.txt")
+    verify_layer: str = _option("", "the layer whose output is compared")
+    verify_pictures: str = _option(
+        "", "where the pictures of --verify-pairs are, if not in --data-path"
+    )
+
+    # How it learns, besides the parameter file.
+    lr_patience: int = _option(
+        0,
+        "lower the rates when the cost has not fallen for so many minibatches, 0 = never",
+        natural,
+    )
+    lr_shrink: float = _option(0.1, "factor by which --lr-patience lowers them", fraction)
+    lr_min: float = _option(
+        0.001, "stop when rates are below this part of those of the parameter file", fraction
+    )
+
+    check_finite: str = _option(
+        "loss",
+        "what is looked at for NaNs: loss, or all, gradients and weights too",
+        OneOf(("loss", "all")),
+    )
+    on_nan: str = _option(
+        "stop",
+        "at a NaN stop; or skip the minibatch; or rollback, to the last test, also when "
+        "the cost explodes, with lower rates",
+        OneOf(("stop", "skip", "rollback")),
+    )
+
     # How the data are cut.
     inner_size: int = _option(0, "side of the crop of each image, 0 = whole", natural, once=True)
     mirror: bool = _option(True, "mirror half of the cropped training images", parse_bool)
@@ -160,10 +197,19 @@ class Options:
         4, "provider cifar-cropped: border that a crop leaves out", natural, once=True
     )
     color_noise: float = _option(
-        0.0, "provider image: scale of random changes of colour in training", parse_float
+        0.0, "image, face-*: scale of random changes of colour in training", parse_float
     )
-    image_size: int = _option(0, "provider folder: scale pictures to this side, 0 = as is", natural)
-    batch_size: int = _option(0, "providers folder, idx: images per batch, 0 = usual", natural)
+    image_size: int = _option(0, "folder, face-*: scale pictures to this side, 0 = as is", natural)
+    batch_size: int = _option(0, "folder, face-*, idx: images per batch, 0 = usual", natural)
+    people_per_batch: int = _option(
+        0, "face-*: train on groups of so many people; needs the next", natural
+    )
+    images_per_person: int = _option(0, "face-*: and so many pictures of each", natural)
+    jitter: float = _option(
+        0.0,
+        "face-*: in training turn (degrees), zoom and shift (percent) by up to this",
+        parse_float,
+    )
 
     # What to do.
     test_only: bool = _option(
@@ -181,7 +227,7 @@ class Options:
     )
     feature_path: str = _option("", "directory for the features", saved=False)
     feature_format: str = _option(
-        "npz", "npz, or pickle as cuda-convnet", parse_format, saved=False
+        "npz", "npz, or pickle as cuda-convnet", OneOf(("npz", "pickle")), saved=False
     )
     show_plan: bool = _option(
         False, "print the program with its buffers first", parse_bool, saved=False
@@ -214,7 +260,7 @@ class Options:
     precision: str = _option(
         "fp32",
         "what a GPU rounds the factors of conv, local and fc to: fp32, tf32 or bf16",
-        parse_precision,
+        OneOf(tuple(precision.value for precision in Precision)),
     )
     num_gpus: int = _option(
         1,
@@ -265,6 +311,20 @@ class _Parser(argparse.ArgumentParser):
 def make_parser(prog: str = "convnet", description: str = "") -> argparse.ArgumentParser:
     """A parser whose errors are OptionErrors."""
     return _Parser(prog=prog, description=description)
+
+
+def choose_word(command: str, kind: str, word: str, known: Collection[str]) -> str:
+    """The word itself.
+
+    Raises: OptionError if it is not among the known ones; the closest one is named.
+    """
+    if word not in known:
+        near = difflib.get_close_matches(word, known, n=1)
+        raise OptionError(
+            f"{command}: no {kind} '{word}'; "
+            + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+        )
+    return word
 
 
 def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:

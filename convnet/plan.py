@@ -109,6 +109,7 @@ class Clock:
         minibatch: number in the batch.
         progress: fraction of the whole training that is done, 0 to 1, constant within a batch.
         steps: minibatches that were trained on before this one, since the training began.
+        rates: factor of all learning rates.
     """
 
     seed: int = 0
@@ -117,6 +118,7 @@ class Clock:
     minibatch: int = 0
     progress: float = 0.0
     steps: int = 0
+    rates: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Three passes follow the recording (convnet.plan):
 
 1. fuse    a convolution or fc and the neuron after it, a softmax or logistic neuron and the cost
-           above it, what convnet.fusion has for residual nets; copies are left out
+           above it, what convnet.fusion has besides; copies are left out
 2. alias   an elementwise operation writes over its input where nobody reads that input later
 3. place   every buffer gets an offset in one arena; buffers that are never alive together share
 
@@ -18,6 +18,7 @@ from math import prod
 
 from convnet.fusion import (
     add_while_normalising,
+    judge_while_predicting,
     leave_out_copies,
     take_gradients_through_relus,
     users_of,
@@ -101,6 +102,7 @@ def compile_program(
     calls, marks = _leave_out_unread(calls, marks)
     calls, marks = _without(calls, marks, leave_out_copies(calls, kept_storages))
     calls, marks = _without(calls, marks, add_while_normalising(calls))
+    calls, marks = _without(calls, marks, judge_while_predicting(calls))
     calls, marks = _fuse(calls, marks, kept_storages)
     calls, marks = _without(calls, marks, take_gradients_through_relus(calls, kept_storages))
     program = Program(calls, marks, batch_size, kept_storages)

@@ -20,6 +20,7 @@ from convnet.layer_types.weights import WeightLayer
 from convnet.plan import WHOLE, Buffer, Part, Recorder, for_each_run, for_each_size, new_buffer
 from convnet.program import Program, compile_program
 from convnet.replicas import Rhythm, levels, rhythm_of
+from convnet.updates import NO_MORE, Updates
 
 
 @dataclass
@@ -32,12 +33,17 @@ class Recording:
         outputs: of each layer, by name.
         gradients: of the outputs and of the matrices, by name, where there are any.
         values: of the costs, by name.
+        learning: the parameters that learn, in the order in which their gradients are complete.
+        squares: where updates wait for all gradients (convnet.updates): their sums of squares, in
+            the order of `learning`, and, where they are checked, those of the weights.
     """
 
     program: Program
     outputs: dict[str, list[Buffer]]
     gradients: dict[str, list[Buffer]]
     values: dict[str, list[Buffer]]
+    learning: list[Parameter]
+    squares: Buffer | None
 
 
 @dataclass
@@ -59,7 +65,12 @@ class _Scope:
 
 
 def record(
-    graph: Graph, mode: Mode, batch_size: int, keep: Iterable[str] = (), conserve: bool = False
+    graph: Graph,
+    mode: Mode,
+    batch_size: int,
+    keep: Iterable[str] = (),
+    conserve: bool = False,
+    updates: Updates = NO_MORE,
 ) -> Recording:
     """The program of one pass: forward, and, as `mode` says, backward and update.
 
@@ -68,8 +79,12 @@ def record(
             afterwards. In CHECK mode those of all matrices can, in TEST mode the predictions.
         conserve: outputs of layers without weights are not kept for the backward pass but
             computed again.
+        updates: what is asked of gradients before the weights learn.
+
+    Raises:
+        ConfigError: there is no parameter file; or updates cannot wait in a net of several levels.
     """
-    tape = _Tape(graph, mode, batch_size, conserve)
+    tape = _Tape(graph, mode, batch_size, conserve, updates)
     tape.run(0, WHOLE, None)
     kept = [
         buffer
@@ -85,29 +100,42 @@ def record(
     readable = {*keep, *matrices} if mode.all_gradients else set(keep)
     for name in tape.gradients.keys() & readable:
         kept += tape.gradients[name]
+    kept += [tape.squares] if tape.squares else []
     program = compile_program(tape.recorder.calls, tape.marks, batch_size, kept)
-    return Recording(program, tape.outputs, tape.gradients, tape.values)
+    learning = [parameter for parameter, _, _ in tape.learning]
+    return Recording(program, tape.outputs, tape.gradients, tape.values, learning, tape.squares)
 
 
 class _Tape:
     """Writes down the calls of the layers, level by level."""
 
-    def __init__(self, graph: Graph, mode: Mode, batch_size: int, conserve: bool) -> None:
+    def __init__(
+        self, graph: Graph, mode: Mode, batch_size: int, conserve: bool, updates: Updates
+    ) -> None:
         self.graph = graph
         self.mode = mode
         self.batch_size = batch_size
         self.conserve = conserve
+        self.updates = updates
         self.recorder = Recorder()
         self.ops = self.recorder.as_ops()
         self.marks: dict[str, int] = {}
         self.outputs: dict[str, list[Buffer]] = {}
         self.gradients: dict[str, list[Buffer]] = {}
         self.values: dict[str, list[Buffer]] = {}
+        self.learning: list[tuple[Parameter, Rhythm, int]] = []
+        self.squares: Buffer | None = None
         # Only learning in between makes a difference to working on the whole minibatch at once.
         self.levels = levels(graph.values()) if mode.update else [list(graph.values())]
         self.counts = [level[-1].replicas for level in self.levels]
         self.backward = _backward_layers(graph, mode)
         self.last_users = _last_users(graph, self.backward, mode)
+        self.waits = mode.update and updates.wait
+        if self.waits and len(self.levels) > 1:
+            raise ConfigError(
+                "--check-finite all needs layers that all learn at the same time: give them equal "
+                "numbers of devices (gpu)"
+            )
 
     def run(self, level: int, part: Part, below: _Scope | None) -> None:
         """A level on its part of the minibatch, with the levels above it."""
@@ -125,9 +153,10 @@ class _Tape:
         for layer in reversed(self.levels[level]):
             if layer.name in self.backward:
                 self._backward(layer, scope, run=part.first // self.counts[level])
-            if self.mode.update:
-                self.recorder.layer = layer.name
-                layer.update_states(self.ops, self.mode)
+            if self.mode.update and not self.waits:
+                self._update_states(layer)
+        if self.waits:
+            self._learn()
         if below:
             self._hand_down(scope, below)
 
@@ -186,7 +215,9 @@ class _Tape:
             if self.last_users.get(parameter) is layer:
                 self.gradients[parameter.name] = [parameter.gradient]
                 if self.mode.update:
-                    self._update(parameter, rhythm, run)
+                    self.learning.append((parameter, rhythm, run))
+                    if not self.waits:
+                        self._update(parameter, rhythm, run)
 
     def _input_gradient(self, layer: Layer, scope: _Scope) -> Grad | None:
         if layer.name not in self.backward:
@@ -218,6 +249,24 @@ class _Tape:
         """Whether the layer is of the level that works on `scope`, not of one below."""
         return scope.below is None or layer.name not in scope.below.outputs
 
+    def _learn(self) -> None:
+        """All that waits until the gradients are complete."""
+        looked_at = [parameter.gradient for parameter, _, _ in self.learning]
+        if self.updates.checked:
+            looked_at += [parameter.value for parameter, _, _ in self.learning]
+        self.squares = new_buffer("squares", (len(looked_at),), per_case=False)
+        for i, buffer in enumerate(looked_at):
+            self.ops.sum2_cost(buffer, self.squares.rows(i, 1))
+        self.marks["update"] = len(self.recorder.calls)
+        for parameter, rhythm, run in self.learning:
+            self._update(parameter, rhythm, run)
+        for layer in reversed(self.graph.values()):
+            self._update_states(layer)
+
+    def _update_states(self, layer: Layer) -> None:
+        self.recorder.layer = layer.name
+        layer.update_states(self.ops, self.mode)
+
     def _update(self, parameter: Parameter, rhythm: Rhythm, run: int) -> None:
         if not rhythm.carries and not rhythm.is_due(0, run):
             return
@@ -225,12 +274,13 @@ class _Tape:
         if rate is None:
             raise ConfigError("the net was read without a layer parameter file, so it cannot learn")
         first = len(self.recorder.calls)
+        self.recorder.layer = parameter.layer
         self.ops.sgd(
             parameter.value,
             parameter.increment,
             parameter.gradient,
             parameter.momentum,
-            for_each_run(lambda clock: rate(clock.progress)),
+            for_each_run(lambda clock: rate(clock.progress) * clock.rates),
             parameter.decay,
             rhythm.cases(parameter, self.batch_size),
         )

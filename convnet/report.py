@@ -138,6 +138,7 @@ def print_test(
     costs: str,
     *,
     averages: str = "",
+    verification: str = "",
     weights: Iterable[str] = (),
     saved: str = "",
     seconds: float | None = None,
@@ -154,6 +155,9 @@ def print_test(
         text()
         text(f"{'-' * 22}Averages{'-' * 25}")
         text(averages)
+    if verification:
+        text()
+        text(f"Verification: {verification}")
     text("-" * 55)
     for line in weights:
         text(line)

@@ -166,9 +166,10 @@ class Runner:
         self._begin(program, cases, clock, inputs)
         self._run(program, cases, 0, program.marks[stop] if stop else len(program.calls))
 
-    def go_on(self, program: Program, cases: int, start: str) -> None:
-        """Runs the calls from mark `start` to the end, in the step of the run before."""
-        self._run(program, cases, program.marks[start], len(program.calls))
+    def go_on(self, program: Program, cases: int, start: str, stop: str | None = None) -> None:
+        """Runs the calls from mark `start` to `stop` (the end), in the step of the run before."""
+        last = program.marks[stop] if stop else len(program.calls)
+        self._run(program, cases, program.marks[start], last)
 
     def time_calls(
         self,

@@ -14,9 +14,10 @@ from convnet.config.layers import LayerSpec
 from convnet.errors import ConfigError
 from convnet.geometry import Shape
 from convnet.graph import build_graph
+from convnet.layer_types.window import WindowLayer
 
-SIDES = (32, 24, 28, 224, 227, 64, 48, 96, 128, 138, 192, 256, 16)
-"""Sides of pictures, the most usual first: CIFAR-10, its crops, MNIST, ImageNet, others."""
+SIDES = (32, 24, 28, 224, 227, 64, 48, 96, 112, 128, 138, 192, 256, 16)
+"""Sides of pictures, the most usual first: CIFAR-10, its crops, MNIST, ImageNet, faces, others."""
 
 MAX_SIDE = 256
 MAX_COMBINATIONS = 1000  # of different sides of several matrices
@@ -56,6 +57,7 @@ def infer_data_shapes(specs: Sequence[LayerSpec]) -> list[Shape]:
         if (count := _channels(specs, name, data)) or (count == UNKNOWN and not ends[name])
     }
     fewest: ConfigError | None = None
+    doubtful: list[Shape] | None = None  # fits, but a convolution has windows beyond the image
     for number, pictures in enumerate(_candidates(specs, list(channels.values()))):
         shapes = [Shape(1)] * (max(data.values(), default=0) + 1)
         for index, shape in zip(channels, pictures, strict=True):
@@ -64,13 +66,18 @@ def infer_data_shapes(specs: Sequence[LayerSpec]) -> list[Shape]:
             if index not in channels:
                 shapes[index] = _rows(specs, name, shapes)
         try:
-            build_graph(specs, shapes)
+            graph = build_graph(specs, shapes)
         except ConfigError as error:
             # Where a picture is absurdly small, what is above the first layer is not looked at.
             if fewest is None or (number < len(SIDES) and _count(error) < _count(fewest)):
                 fewest = error
             continue
-        return shapes
+        layers = [layer for layer in graph.values() if isinstance(layer, WindowLayer)]
+        if all(window.all_see_pixels for layer in layers for window in layer.windows):
+            return shapes
+        doubtful = doubtful or shapes
+    if doubtful:
+        return doubtful
     assert fewest is not None
     raise fewest
 

@@ -24,6 +24,12 @@ class TrainingState:
         train_outputs, test_outputs: per batch, the sums of each cost's values and the number
             of images.
         test_times: for each test, how many training batches came before it.
+        verifications: how many training batches came before each, its accuracy and AUC.
+        rates: what all learning rates of the parameter file are multiplied by now.
+        costs: of the latest minibatches, see convnet.train.decay.
+        since_test: the costs of the minibatches since the last test, see convnet.train.guards.
+        failures: minibatches that were left out, or times that the run went back, in a row.
+        left_out: images of the batch in progress that were not learned from.
     """
 
     epoch: int = 0
@@ -34,6 +40,12 @@ class TrainingState:
     train_outputs: Outputs = field(default_factory=list)
     test_outputs: Outputs = field(default_factory=list)
     test_times: list[int] = field(default_factory=list)
+    verifications: list[tuple[int, float, float]] = field(default_factory=list)
+    rates: float = 1.0
+    costs: list[float] = field(default_factory=list)
+    since_test: list[float] = field(default_factory=list)
+    failures: int = 0
+    left_out: int = 0
 
 
 @dataclass

@@ -21,7 +21,10 @@ from data_providers.errors import DataError
 
 Shape = tuple[int, int, int]
 
-NOT_NEGATIVE = ("inner_size", "crop_border", "color_noise", "image_size", "batch_size")
+NOT_NEGATIVE = (
+    *("inner_size", "crop_border", "color_noise", "image_size", "batch_size"),
+    *("people_per_batch", "images_per_person", "jitter"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ class ProviderOptions:
     image_size:     side to which pictures of a folder are scaled and cropped; 0 = as they are
     batch_size:     cases per batch, where the provider cuts the batches; 0 = its default
     seed:           of everything random
+    people_per_batch, images_per_person: how many people with how many pictures make a group, of
+                    which the training batches consist; 0 and 0 = no groups
+    jitter:         training pictures are turned by up to so many degrees, zoomed and shifted by up
+                    to so many percent; 0 = not at all
     """
 
     inner_size: int = 0
@@ -48,6 +55,9 @@ class ProviderOptions:
     image_size: int = 0
     batch_size: int = 0
     seed: int = 0
+    people_per_batch: int = 0
+    images_per_person: int = 0
+    jitter: float = 0.0
 
 
 class DataProvider(ABC):
@@ -126,6 +136,17 @@ class DataProvider(ABC):
                 f" {matrices[0].shape[1]} columns"
             )
         return [matrix[:, view * cases : (view + 1) * cases] for matrix in matrices]
+
+    def prepare(self, files: Sequence[Path]) -> ByteImages:
+        """Pictures from elsewhere as the images of matrix 0 of a test batch, one view of each.
+
+        Raises: DataError if this provider makes no images of picture files, a picture cannot be
+        decoded, or it has another size than those of the data.
+        """
+        raise DataError(
+            f"{self.path}: the provider {type(self).__name__} makes no images of single pictures;"
+            " name a run on pictures (provider folder, batches ...)"
+        )
 
     def plottable(self, images: Matrix) -> NDArray[np.float32]:
         """Images of matrix 0 as they are looked at: their bytes, or scaled together to 0..1.

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from data_providers.base import Shape
-from data_providers.errors import DataError
 from data_providers.images import ImageProvider, mean_image
-from data_providers.pictures import PictureFiles, find_pictures, read_picture
+from data_providers.pictures import PictureFiles, find_pictures, read_images, read_picture
 from data_providers.shuffle import stratified_order
 
 
@@ -29,7 +27,8 @@ class PictureTree:
         self.files = pictures.files
         self.labels = pictures.labels
         self.label_names = pictures.label_names
-        width, height = self._decode(0).size
+        first = read_picture(self.files[0], str(self.files[0]))
+        width, height = (size, size) if size else first.size
         self.shape: Shape = 3, height, width
 
     def pixels(self, indices: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
@@ -37,25 +36,12 @@ class PictureTree:
 
         Raises: DataError naming a picture that cannot be decoded or has another size.
         """
-        channels, height, width = self.shape
-        images = np.empty((len(indices), height, width, channels), np.uint8)
-        for image, index in zip(images, indices, strict=True):
-            picture = self._decode(index)
-            if picture.size != (width, height):
-                raise DataError(
-                    f"{self.files[index]}: expected {width}x{height} pixels as in {self.files[0]},"
-                    f" found {picture.width}x{picture.height}; give a size to scale all pictures to"
-                )
-            image[:] = np.asarray(picture)
-        planar = images.transpose(3, 1, 2, 0).reshape(-1, len(indices))
+        _, height, width = self.shape
+        files = [self.files[index] for index in indices]
+        size = width, height
+        images = read_images(files, size, scaled=self.size > 0, like=self.files[0])
+        planar = images.transpose(3, 1, 2, 0).reshape(-1, len(files))
         return np.ascontiguousarray(planar)
-
-    def _decode(self, index: int) -> Image.Image:
-        """The picture as RGB, brought to size x size (centre crop) if a size is asked for."""
-        picture = read_picture(self.files[index], str(self.files[index]))
-        if self.size:
-            return ImageOps.fit(picture, (self.size, self.size), Image.Resampling.BICUBIC)
-        return picture
 
 
 class FolderStore:

@@ -136,9 +136,7 @@ class JpegProvider(DataProvider):
         """What is added to each channel of each case, (cases, 3)."""
         if not self.noise:
             return np.zeros((cases, 3), np.float32)
-        z = rng.standard_normal((3, cases), np.float32)
-        noise = self.pca.directions @ (self.pca.deviations[:, None] * z)
-        return np.ascontiguousarray((self.noise * noise).T, np.float32)
+        return self.pca.noise(self.noise, cases, rng)
 
     def _decode(self, batch: JpegBatch, number: int, case: int) -> NDArray[np.uint8]:
         try:

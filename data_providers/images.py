@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from data_providers.base import DataProvider, Shape
 from data_providers.byte_images import ByteImages, Matrix
 from data_providers.errors import DataError
+from data_providers.pictures import grey, read_images
 
 
 class ImageStore(Protocol):
@@ -80,6 +82,18 @@ class ImageProvider(DataProvider):
         places = np.repeat(self._places(range(view, view + 1)), len(images), axis=0)
         return self._matrices(images, places, labels)
 
+    def prepare(self, files: Sequence[Path]) -> ByteImages:
+        channels, height, width = self.store.shape
+        if channels not in (1, 3):
+            raise DataError(f"{self.path}: expected images of 1 or 3 channels, found {channels}")
+        scaled = self.options.image_size > 0
+        images = read_images(files, (width, height), scaled=scaled, like=self.path)
+        if channels == 1:
+            images = grey(images)
+        down, right = self._margins()
+        centre = np.array([[down // 2, right // 2, 0]], np.int32)
+        return self._byte_images(images, np.repeat(centre, len(files), axis=0))
+
     def _read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Images (cases, height, width, channels) and their labels (cases,)."""
         pixels, labels = self.store.read(number)
@@ -89,11 +103,14 @@ class ImageProvider(DataProvider):
     def _matrices(
         self, images: NDArray[np.uint8], places: NDArray[np.int32], labels: NDArray[np.int32]
     ) -> list[Matrix]:
-        colours = np.zeros((len(images), images.shape[-1]), np.float32)
         return [
-            ByteImages(images, places, self.mean, colours),
+            self._byte_images(images, places),
             labels.reshape(1, -1).astype(np.float32),
         ]
+
+    def _byte_images(self, images: NDArray[np.uint8], places: NDArray[np.int32]) -> ByteImages:
+        colours = np.zeros((len(images), images.shape[-1]), np.float32)
+        return ByteImages(images, places, self.mean, colours)
 
     def _mean_crop(self) -> NDArray[np.float32]:
         if self.options.scalar_mean >= 0:

@@ -76,6 +76,29 @@ class ColourPca:
         deviations = np.sqrt(np.maximum(variances, 0))
         return cls(deviations.astype(np.float32), directions.astype(np.float32))
 
+    @classmethod
+    def of_pictures(cls, pictures: NDArray[np.uint8]) -> ColourPca:
+        """From pictures (cases, height, width, 3)."""
+        sums = pictures.sum(axis=(0, 1, 2), dtype=np.int64)
+        products = sum(map(colour_products, pictures), np.zeros((3, 3), np.int64))
+        return cls.of(sums, products, pictures.size // 3)
+
+    def noise(self, scale: float, cases: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Random changes of colour, to be added to each pixel of a case: (cases, 3).
+
+        They are scale * sum_k z_k d_k v_k, with z_k standard normal, and d_k and v_k the standard
+        deviations and directions.
+        """
+        z = rng.standard_normal((3, cases), np.float32)
+        noise = self.directions @ (self.deviations[:, None] * z)
+        return np.ascontiguousarray((scale * noise).T, np.float32)
+
+
+def colour_products(picture: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The products of the colours of each pixel of (height, width, 3), summed up: (3, 3)."""
+    colours = picture.reshape(-1, 3).astype(np.float64)  # exact: these are whole numbers
+    return (colours.T @ colours).astype(np.int64)
+
 
 class JpegSource(Protocol):
     """Numbered batches of JPEGs whose shorter side is that of `shape`."""

@@ -1,19 +1,12 @@
-"""Making one batch of JPEGs, and many at a time in processes of their own.
+"""Making one batch of JPEGs, which a process of its own does.
 
-Each process makes a whole batch, writes it, and then a second file with what the rest of the work
-needs to know of it. So a batch is done when the second file is there.
+It makes a whole batch, writes it, and then a second file with what the rest of the work needs to
+know of it. So a batch is done when the second file is there.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +17,10 @@ from numpy.typing import NDArray
 
 from data_providers.errors import DataError
 from data_providers.formats import FileEntry, write_tensors, write_whole
-from data_providers.jpeg_batches import JpegBatch
+from data_providers.jpeg_batches import JpegBatch, colour_products
 from data_providers.jpegs import encode_square
 from data_providers.picture_sets import Part
+from data_providers.workers import stop_if_given_up
 
 PROGRESS = "progress"
 
@@ -86,8 +80,7 @@ def make_batch(job: Job) -> None:
     sums = np.zeros((job.size, job.size, 3), np.int64)
     products = np.zeros((3, 3), np.int64)
     for picture, label in zip(job.part.pictures, job.part.labels, strict=True):
-        if _stop.value:
-            raise InterruptedError("the work is given up")
+        stop_if_given_up()
         try:
             jpeg, pixels = encode_square(picture.read(), picture.name, job.size)
         except DataError as error:
@@ -97,9 +90,7 @@ def make_batch(job: Job) -> None:
         labels.append(np.array([label]))
         if job.training:
             sums += pixels
-            # Exact in float64: these are whole numbers.
-            colours = pixels.reshape(-1, 3).astype(np.float64)
-            products += (colours.T @ colours).astype(np.int64)
+            products += colour_products(pixels)
     if not jpegs:
         raise DataError(
             f"batch {job.number}: none of its pictures can be read; the first: {left_out[0]}"
@@ -107,49 +98,3 @@ def make_batch(job: Job) -> None:
     path = job.folder / f"data_batch_{job.number}.safetensors"
     entry = write_tensors(path, JpegBatch(jpegs, labels).tensors(), len(jpegs))
     Done(entry, tuple(left_out), sums, products).save(job.progress_file)
-
-
-def make_batches(jobs: Sequence[Job], workers: int) -> Iterator[Job]:
-    """Makes all batches, each of which is given out when it is done.
-
-    Raises: as make_batch; DataError if a worker is killed.
-    """
-    if min(workers, len(jobs)) <= 1:
-        for job in jobs:
-            make_batch(job)
-            yield job
-        return
-    context = multiprocessing.get_context("spawn")
-    stop = context.RawValue(ctypes.c_bool, False)  # without a lock that a killed worker might hold
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (stop,)) as pool:
-        try:
-            futures = {pool.submit(make_batch, job): job for job in jobs}
-            for future in as_completed(futures):
-                future.result()
-                yield futures[future]
-        except BrokenExecutor as error:
-            raise DataError(
-                "a worker was killed, perhaps for want of memory; start again with fewer --workers"
-            ) from error
-        finally:  # after an error or Ctrl-C, nobody waits for batches in the making
-            stop.value = True
-            pool.shutdown(cancel_futures=True)
-
-
-#: In a worker: true when the work is given up.
-_stop = ctypes.c_bool(False)
-
-
-def _start_worker(stop: ctypes.c_bool) -> None:
-    global _stop
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    # A worker whose parent was killed would wait for its next job for ever.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -26,9 +26,10 @@ from data_providers.formats import (
 )
 from data_providers.ilsvrc import ilsvrc_pictures, is_ilsvrc
 from data_providers.jpeg_batches import ColourPca, JpegStore
-from data_providers.jpeg_jobs import PROGRESS, Done, Job, make_batches
+from data_providers.jpeg_jobs import PROGRESS, Done, Job, make_batch
 from data_providers.picture_sets import PictureSet, tree_pictures
 from data_providers.shuffle import stratified_order
+from data_providers.workers import in_processes
 
 Report = Callable[[str], object]
 
@@ -138,7 +139,8 @@ def _make(jobs: Sequence[Job], workers: int, report: Report) -> None:
     before = len(jobs) - len(missing)
     if before:
         report(f"going on: {before} of {len(jobs)} batches are done")
-    for count, job in enumerate(make_batches(missing, workers), before + 1):
+    done_jobs = in_processes(make_batch, missing, workers)
+    for count, (job, _) in enumerate(done_jobs, before + 1):
         done = Done.load(job.progress_file)
         for picture in done.left_out:
             report(f"left out: {picture}")

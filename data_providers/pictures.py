@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -95,6 +95,38 @@ def read_picture(file: Path | BinaryIO, name: str, at_least: int = 0) -> Image.I
         raise DataError(f"{name}: not a readable picture: not {', '.join(FORMATS)}") from error
     except Exception as error:  # decoders raise nearly anything for a damaged file
         raise DataError(f"{name}: not a readable picture: {error}") from error
+
+
+def read_images(
+    files: Sequence[Path], size: tuple[int, int], *, scaled: bool, like: Path
+) -> NDArray[np.uint8]:
+    """Pictures of one size as uint8 (files, height, width, 3), RGB.
+
+    Args:
+        size: width and height.
+        scaled: whether those of another size are scaled and cropped at the centre.
+        like: says in errors whose size it is.
+    Raises: DataError naming a picture that cannot be decoded or has another size.
+    """
+    width, height = size
+    images = np.empty((len(files), height, width, 3), np.uint8)
+    for image, file in zip(images, files, strict=True):
+        picture = read_picture(file, str(file))
+        if scaled:
+            picture = ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
+        if picture.size != size:
+            raise DataError(
+                f"{file}: expected {width}x{height} pixels as in {like}, found"
+                f" {picture.width}x{picture.height}; give a size to scale all pictures to"
+            )
+        image[:] = np.asarray(picture)
+    return images
+
+
+def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma of RGB images: (images, height, width, 3) to (images, height, width, 1)."""
+    luma = [np.asarray(Image.fromarray(image).convert("L")) for image in images]
+    return np.stack(luma)[..., np.newaxis]
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:

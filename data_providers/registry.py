@@ -12,6 +12,7 @@ from data_providers.base import DataProvider, ProviderOptions
 from data_providers.batches import BatchesProvider, CroppedProvider
 from data_providers.dummy import KINDS, DummyProvider
 from data_providers.errors import DataError
+from data_providers.faces import FaceProvider
 from data_providers.folder import FolderProvider
 from data_providers.idx import IdxProvider
 from data_providers.image import JpegProvider
@@ -26,6 +27,8 @@ PROVIDERS: dict[str, type[DataProvider]] = {
     "image": JpegProvider,
     "idx": IdxProvider,
     "folder": FolderProvider,
+    "face-folder": FaceProvider,
+    "face-pack": FaceProvider,
     "default": VectorsProvider,
     "memory": VectorsProvider,
     "labeled": LabelledVectorsProvider,

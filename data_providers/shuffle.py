@@ -17,7 +17,8 @@ def stratified_order(labels: NDArray[np.integer], seed: int) -> NDArray[np.intp]
     """
     rng = np.random.default_rng(seed)
     place = np.empty(labels.size)
-    for label in np.unique(labels):
-        cases = rng.permutation(np.flatnonzero(labels == label))
+    by_label = np.argsort(labels, kind="stable")
+    for same in np.split(by_label, np.flatnonzero(np.diff(labels[by_label])) + 1):
+        cases = rng.permutation(same)
         place[cases] = (np.arange(cases.size) + rng.random(cases.size)) / cases.size
     return np.argsort(place, kind="stable")

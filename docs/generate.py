@@ -169,9 +169,14 @@ _OPTION_VALUES: dict[Callable[[str], object], str] = {
     options.parse_devices: "`0` or `0,1`",
     options.parse_names: "`a` or `a,b`",
     options.parse_float: "number",
-    options.parse_format: "`npz` or `pickle`",
-    options.parse_precision: "`fp32`, `tf32` or `bf16`",
+    options.fraction: "number between 0 and 1",
 }
+
+
+def _option_value(parse: Callable[[str], object]) -> str:
+    if isinstance(parse, options.OneOf):
+        return " or ".join(map(code, parse.names))
+    return _OPTION_VALUES[parse]
 
 
 def option_table() -> str:
@@ -182,7 +187,7 @@ def option_table() -> str:
         rows.append(
             (
                 code(options.option_name(name)),
-                _OPTION_VALUES[field.metadata["parse"]],
+                _option_value(field.metadata["parse"]),
                 "-" if shown in ("", []) else code(shown),
                 _on_resume(field.metadata["once"], field.metadata["saved"]),
                 field.metadata["help"],

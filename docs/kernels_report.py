@@ -2,7 +2,7 @@
 
 Takes what `pip install 'cudaconvnet[inspect]'` brings. With names of nets, such as cifar10-11pct,
 it compiles the kernels that these ask for, in some minutes each; without, those of all nets that
-come with the program.
+come with the program. Files with constants must be used by one of them.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ Faults, as [kernels.md](kernels.md#machine-code) defines them: {faults}.
 
 def page(nets: Sequence[str]) -> str:
     """The text, for all nets if `nets` is empty."""
-    names = tuple(f"{net} " for net in nets)
-    chosen = [i for i in shipped_instances() if not i.name or not nets or i.name.startswith(names)]
+    chosen = shipped_instances(lambda net: not nets or net in nets)
     compiled = list(compile_all(chosen, with_code=True))
     header, *rows = summary_rows(compiled)
     return TEXT.format(

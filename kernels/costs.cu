@@ -4,17 +4,26 @@
 #include "columns.cuh"
 #include "ranks.cuh"
 
+// What turns the numbers of a column into probabilities.
+struct Softmax {
+    float top, sum;
+
+    __device__ Softmax(const float* inputs, int n, int rows, int N) : top(inputs[n]), sum(0) {
+        for (EACH_ROW(k, rows)) top = inputs[k * N + n] > top ? inputs[k * N + n] : top;
+        top = max_over_column(top);
+        for (EACH_ROW(k, rows)) sum += expf(inputs[k * N + n] - top);
+        sum = sum_over_column(sum);
+    }
+
+    __device__ float probability(float x) const { return expf(x - top) / sum; }
+};
+
 // In place.
 extern "C" __global__ void softmax_fprop(const float* inputs, float* acts, int rows, int N) {
     const int n = this_column(N);
-    float top = inputs[n];
-    for (EACH_ROW(k, rows)) top = inputs[k * N + n] > top ? inputs[k * N + n] : top;
-    top = max_over_column(top);
-    float sum = 0;
-    for (EACH_ROW(k, rows)) sum += expf(inputs[k * N + n] - top);
-    sum = sum_over_column(sum);
+    const Softmax softmax(inputs, n, rows, N);
     if (!has_column(N)) return;
-    for (EACH_ROW(k, rows)) acts[k * N + n] = expf(inputs[k * N + n] - top) / sum;
+    for (EACH_ROW(k, rows)) acts[k * N + n] = softmax.probability(inputs[k * N + n]);
 }
 
 extern "C" __global__ void softmax_bprop(const float* acts, const float* acts_grad,
@@ -30,16 +39,38 @@ extern "C" __global__ void softmax_bprop(const float* acts, const float* acts_gr
     }
 }
 
-// The values of Ops.logreg_cost for each image, (3, N).
-extern "C" __global__ void logreg_cost(const float* labels, const float* probs, int top,
-                                       float* values, int rows, int N) {
-    const int n = this_column(N);
-    const float given = probs[static_cast<int>(labels[n]) * N + n];
-    const Rank rank(probs, given, n, rows, N);
+// The values of Ops.logreg_cost for image n, of (3, N).
+__device__ inline void store_logreg(float* values, float given, const Rank& rank, int top, int n,
+                                    int N) {
     if (threadIdx.y > 0 || !has_column(N)) return;
     values[n] = -logf(given);
     values[N + n] = rank.share_lacking(1);
     values[2 * N + n] = rank.share_lacking(top);
+}
+
+extern "C" __global__ void logreg_cost(const float* labels, const float* probs, int top,
+                                       float* values, int rows, int N) {
+    const int n = this_column(N);
+    const float given = probs[static_cast<int>(labels[n]) * N + n];
+    store_logreg(values, given, Rank(probs, given, n, rows, N), top, n, N);
+}
+
+// softmax_fprop and logreg_cost: `inputs` are read once more, to be written and judged. In place.
+extern "C" __global__ void softmax_logreg_fprop(const float* labels, const float* inputs, int top,
+                                                float* acts, float* values, int rows, int N) {
+    const int n = this_column(N);
+    const float at_label = inputs[static_cast<int>(labels[n]) * N + n];  // before it is overwritten
+    const Softmax softmax(inputs, n, rows, N);
+    const float given = softmax.probability(at_label);
+    int better = 0, ties = 0;
+    if (has_column(N))
+        for (EACH_ROW(k, rows)) {
+            const float value = softmax.probability(inputs[k * N + n]);
+            acts[k * N + n] = value;
+            better += value > given;
+            ties += value == given;
+        }
+    store_logreg(values, given, Rank(better, ties), top, n, N);
 }
 
 // Launch `numbers` with size = rows * N.

@@ -102,3 +102,37 @@ extern "C" __global__ void avg_bprop(const float* __restrict__ acts_grad, float*
         store(&images_grad[blockIdx.x * N + n], sum, add);
     }
 }
+
+extern "C" __global__ void l2_fprop(const float* __restrict__ images, float* acts, int N) {
+    const OutPixel out(blockIdx.x);
+    const Span rows = window_rows(out.h), columns = window_columns(out.w);
+    for (EACH_IMAGE(n, N)) {
+        float sum = 0;
+        for (int h = rows.first; h < rows.end; ++h)
+            for (int w = columns.first; w < columns.end; ++w) {
+                const float x = images[((out.c * HEIGHT + h) * WIDTH + w) * N + n];
+                sum += x * x;
+            }
+        acts[blockIdx.x * N + n] = sqrtf(sum);
+    }
+}
+
+extern "C" __global__ void l2_bprop(const float* __restrict__ images,
+                                    const float* __restrict__ acts,
+                                    const float* __restrict__ acts_grad, float* images_grad,
+                                    int add, int N) {
+    const ImagePixel pixel(blockIdx.x);
+    const Span p = holders(pixel.h, ROW_START, ROW_STRIDE, ROW_SIZE, OUT_HEIGHT);
+    const Span q = holders(pixel.w, COLUMN_START, COLUMN_STRIDE, COLUMN_SIZE, OUT_WIDTH);
+    for (EACH_IMAGE(n, N)) {
+        const float x = images[blockIdx.x * N + n];
+        float sum = 0;
+        for (int i = p.first; i < p.end; ++i)
+            for (int j = q.first; j < q.end; ++j) {
+                const int out = ((pixel.c * OUT_HEIGHT + i) * OUT_WIDTH + j) * N + n;
+                // A window of zeros has no slope.
+                if (acts[out] > 0) sum += x / acts[out] * acts_grad[out];
+            }
+        store(&images_grad[blockIdx.x * N + n], sum, add);
+    }
+}

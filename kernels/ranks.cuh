@@ -8,13 +8,16 @@
 struct Rank {
     int better, ties;
 
+    // From those among the rows of this thread.
+    __device__ Rank(int better, int ties)
+        : better(sum_over_column(better)), ties(sum_over_column(ties)) {}
+
     __device__ Rank(const float* values, float given, int n, int rows, int N) : better(0), ties(0) {
         for (EACH_ROW(k, rows)) {
             better += values[k * N + n] > given;
             ties += values[k * N + n] == given;
         }
-        better = sum_over_column(better);
-        ties = sum_over_column(ties);
+        *this = Rank(better, ties);
     }
 
     // What it lacks of 1 of the first `places`, which are shared with those that are equal. All if

@@ -2,13 +2,17 @@
 
 #include "columns.cuh"
 
-// sums(row) = sum of values(row, :), (rows, length) -> (rows,). Launch: grid rows, block (32, 8).
+// sums(row, part) = sum of every parts-th piece of 256 numbers of values(row, :), (rows, length) ->
+// (rows, parts). Of few long rows there are several parts, which a second launch with one part sums
+// up. Launch: grid (rows, parts), block (32, 8).
 extern "C" __global__ void sum_rows(const float* values, float* sums, int add, int length) {
     double sum = 0;
-    for (int i = threadIdx.y * LANES + threadIdx.x; i < length; i += TEAMS * LANES)
+    for (int i = (blockIdx.y * TEAMS + threadIdx.y) * LANES + threadIdx.x; i < length;
+         i += gridDim.y * TEAMS * LANES)
         sum += values[blockIdx.x * length + i];
     sum = sum_over_block(sum);
-    if (threadIdx.x == 0 && threadIdx.y == 0) store(&sums[blockIdx.x], sum, add);
+    if (threadIdx.x == 0 && threadIdx.y == 0)
+        store(&sums[blockIdx.x * gridDim.y + blockIdx.y], sum, add);
 }
 
 // sums(block) = sum of squares of every gridDim-th piece of 256 numbers.

@@ -134,12 +134,12 @@ def make_net(
     batch_size: int = 4,
     seed: int = 1,
     keep: Iterable[str] = (),
-    conserve_mem: bool = False,
+    **arguments: Any,
 ) -> Net:
     """A net of a definition text, on the reference backend in float64 if no other is given."""
     graph = make_graph(definition, extra, shapes)
     ops = ops or ReferenceOps(np.float64)
-    return Net(graph, ops, batch_size=batch_size, seed=seed, keep=keep, conserve_mem=conserve_mem)
+    return Net(graph, ops, batch_size=batch_size, seed=seed, keep=keep, **arguments)
 
 
 def emulated_ops(precision: str = "fp32") -> Ops:
@@ -151,6 +151,14 @@ def emulated_ops(precision: str = "fp32") -> Ops:
     if backend == "emulated" and not shutil.which(COMPILER):
         pytest.skip(f"the emulated device compiles kernels by {COMPILER}, which is not installed")
     return make_ops(backend, precision)
+
+
+BACKENDS = ("reference", "cpu", "emulated")
+
+
+def ops_of(backend: str) -> Ops:
+    """The backend of a name; see emulated_ops."""
+    return emulated_ops() if backend == "emulated" else make_ops(backend)
 
 
 def make_batch(shapes: DataShapes = SHAPES, cases: int = 4, seed: int = 0) -> list[np.ndarray]:

@@ -130,7 +130,7 @@ def pool_windows(g: Any) -> Iterator[tuple[Any, list[Any]]]:
 
 
 def pool_fprop(g: Any, kind: str, images: np.ndarray) -> np.ndarray:
-    """`kind`: max, maxabs, avg or sum."""
+    """`kind`: max, maxabs, avg, sum or l2."""
     acts: dict[Any, np.ndarray] = {}
     for output, pixels in pool_windows(g):
         values = [images[pixel] for pixel in pixels]
@@ -140,6 +140,8 @@ def pool_fprop(g: Any, kind: str, images: np.ndarray) -> np.ndarray:
             acts[output] = values[0]
             for value in values[1:]:
                 acts[output] = np.where(abs(value) >= abs(acts[output]), value, acts[output])
+        elif kind == "l2":
+            acts[output] = np.linalg.norm(values, axis=0)
         else:
             acts[output] = np.sum(values, axis=0) / (len(pixels) if kind == "avg" else 1)
     shape = np.max(list(acts), axis=0) + 1
@@ -153,6 +155,11 @@ def pool_bprop(g: Any, kind: str, images: np.ndarray, acts_grad: np.ndarray) -> 
         for pixel in pixels:
             if kind in ("max", "maxabs"):
                 images_grad[pixel] += np.where(images[pixel] == acts[output], acts_grad[output], 0)
+            elif kind == "l2":
+                y = acts[output]
+                images_grad[pixel] += np.divide(
+                    images[pixel] * acts_grad[output], y, out=np.zeros_like(y), where=y > 0
+                )
             else:
                 images_grad[pixel] += acts_grad[output] / (len(pixels) if kind == "avg" else 1)
     return images_grad

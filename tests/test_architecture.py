@@ -31,12 +31,14 @@ MAY_IMPORT = {
     "layer_types": "config errors geometry neurons ops plan resampling",
     "replicas": "errors layer_types",
     "graph": "config errors geometry layer_types replicas",
-    "shapes": "config errors geometry graph",
-    "recording": "errors graph layer_types plan program replicas",
+    "shapes": "config errors geometry graph layer_types",
+    "updates": "",
+    "recording": "errors graph layer_types plan program replicas updates",
     "runner": "ops plan program",
+    "lasting": "errors graph layer_types ops recording runner",
     "memory": "errors plan runner",
     "nonfinite": "graph layer_types ops plan recording runner",
-    "net": "errors graph layer_types memory nonfinite ops plan recording runner",
+    "net": "errors graph lasting layer_types memory nonfinite ops plan recording runner updates",
     "options": "errors precision version",
     "state": "config",
     # Of the original's checkpoints.
@@ -44,7 +46,7 @@ MAY_IMPORT = {
     "checkpoint": "config errors legacy options state",
     "initial": "checkpoint errors layer_types net",
     "api": "checkpoint config errors geometry graph initial layer_types net ops precision "
-    "resources shapes",
+    "resources shapes updates",
     "__init__": "api errors net plan version",
     "convert": "api checkpoint errors legacy",
     "transform": "config errors graph layer_types",
@@ -52,11 +54,14 @@ MAY_IMPORT = {
     "report": "errors geometry graph layer_types options data_providers",
     "profile": "layer_types net ops plan",
     "roofline": "geometry ops plan precision profile",
+    "verification": "errors data_providers",
     "train": "api checkpoint config errors graph layer_types net nonfinite options plan report "
-    "resources transform data_providers",
+    "resources transform updates verification data_providers",
     "show": "api checkpoint errors layer_types net options report train",
-    "cli": "api convert errors graph inspection layer_types net ops options precision profile "
-    "recording report roofline show train data_providers",
+    "faces": "api checkpoint errors layer_types net ops options report show train "
+    "verification data_providers",
+    "cli": "api convert errors faces graph inspection layer_types net ops options precision "
+    "profile recording report roofline show train data_providers",
     "__main__": "cli",
 }
 
@@ -68,7 +73,8 @@ ONLY_IN = {
     "pycuda": ["convnet/ops/cuda/"],
     "matplotlib": ["convnet/show/"],
     "rich": ["convnet/report.py"],
-    "argparse": ["convnet/cli.py", "convnet/options.py", "convnet/show/cli.py"],
+    "argparse": ["convnet/cli.py", "convnet/options.py", "convnet/show/cli.py", "convnet/faces/"],
+    "cv2": ["convnet/faces/"],
     # Files are never executed: data_providers/pickle_machine.py reads pickles, and calls nothing.
     "pickle": [],
     "configparser": [],

@@ -16,11 +16,13 @@ import pytest
 from convnet import cli
 from tests.errors import CHECKPOINT
 from tests.errors.data import DATA
+from tests.errors.faces import FACES
 from tests.errors.layer_files import LAYER_FILES
 from tests.errors.legacy import LEGACY
 from tests.errors.options import OPTIONS
 from tests.errors.running import CHECKPOINTS, PRODUCTS, TRAINING
 from tests.errors.show import PICTURES
+from tests.errors.verification import VERIFICATION
 from tests.train.helpers import Workplace
 
 DOC = Path(__file__).parents[1] / "docs" / "errors.md"
@@ -34,6 +36,8 @@ MISTAKES = {
     "Checkpoints of cuda-convnet": LEGACY,
     "Features and gradients": PRODUCTS,
     "Pictures": PICTURES,
+    "Faces": FACES,
+    "Verification of faces": VERIFICATION,
 }
 
 

@@ -1,4 +1,4 @@
-"""Residual nets: what is left out and merged, and that it changes no bit."""
+"""What is left out and merged, in residual nets and at their top, and that it changes no bit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from convnet.layer_types.base import TEST, TRAIN, Mode
 from convnet.ops.base import Ops
 from convnet.ops.cpu import CpuOps
 from convnet.ops.reference import ReferenceOps
-from convnet.plan import Call
+from convnet.plan import Call, Recorder, new_buffer
 from tests.helpers import between, layer, make_batch, make_net
 
 CONV = {"channels": 4, "filters": 4, "filterSize": 3, "padding": 1, "initW": 0.3, "biases": 0}
@@ -77,13 +77,47 @@ def test_a_sum_with_coefficients_stays() -> None:
     assert last.args["others"] is None
 
 
+@pytest.mark.parametrize("mode", [TRAIN, TEST], ids=str)
+def test_the_first_cost_of_probabilities_is_merged(mode: Mode) -> None:
+    both = RESIDUAL + layer("second", "cost.logreg", "labels,probs")
+    first, second = (c for c in calls(mode, both) if "top" in c.args)
+    assert [(c.op, c.layer) for c in (first, second)] == [
+        ("softmax_logreg_fprop", "cost"),
+        ("logreg_cost", "second"),
+    ]
+    assert first.args["acts"] == second.args["probs"]
+
+
+@pytest.mark.parametrize("between_them", ["reads", "writes"])
+def test_a_softmax_stays_if_something_comes_between(between_them: str) -> None:
+    recorder = Recorder()
+    ops = recorder.as_ops()
+    labels, x, probs, other = (
+        new_buffer(n, (s,)) for n, s in zip("lxpo", (1, 8, 8, 8), strict=True)
+    )
+    values = new_buffer("values", (3,), per_case=False)
+    ops.softmax_fprop(x, probs)
+    if between_them == "reads":
+        ops.add_scaled(probs, 2.0, other)
+    else:
+        ops.add_scaled(other, 2.0, x)
+    ops.logreg_cost(labels, probs, 1, values)
+    assert not program.judge_while_predicting(recorder.calls)
+    assert [c.op for c in recorder.calls] == ["softmax_fprop", "add_scaled", "logreg_cost"]
+
+
 @pytest.mark.parametrize("ops", [ReferenceOps(np.float64), CpuOps()], ids=lambda ops: ops.name)
 @pytest.mark.parametrize("conserve", [False, True])
 def test_no_bit_changes(ops: Ops, conserve: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     merged = make_net(RESIDUAL, ops=ops, conserve_mem=conserve)
     for mode in (TRAIN, TEST):
         merged.recording(mode)
-    for name in ("leave_out_copies", "add_while_normalising", "take_gradients_through_relus"):
+    for name in (
+        "leave_out_copies",
+        "add_while_normalising",
+        "judge_while_predicting",
+        "take_gradients_through_relus",
+    ):
         monkeypatch.setattr(program, name, lambda *args: set())
     plain = make_net(RESIDUAL, ops=ops)
     for seed in range(3):

@@ -125,5 +125,5 @@ def test_smaller_modes_share_the_memory() -> None:
 def test_a_net_keeps_its_weights_in_place() -> None:
     """One piece, each at a multiple of 256 bytes."""
     net = new_net(CpuOps(), 1)
-    starts = [b.storage.array.ctypes.data for b in net._lasting()]
+    starts = [b.storage.array.ctypes.data for b in net._lasting.buffers]
     assert {start % 256 for start in np.diff(starts)} == {0}

@@ -5,6 +5,7 @@ import pytest
 from convnet.errors import OptionError
 from convnet.options import (
     FIELDS,
+    OneOf,
     Options,
     check_saved,
     merge,
@@ -60,11 +61,11 @@ def test_an_empty_text_may_be_given():
 
 
 def test_every_option_can_be_given_and_has_help(capsys):
-    examples = {str: "text", int: "4", float: "1.5", bool: "1", list: "2"}
+    examples = {str: "text", int: "4", float: "0.5", bool: "1", list: "2"}
     for name, field in FIELDS.items():
         default = getattr(Options(), name)
-        chosen = {"feature_format": "npz", "precision": "tf32"}
-        text = chosen.get(name, examples[type(default)])
+        parse = field.metadata["parse"]
+        text = parse.names[-1] if isinstance(parse, OneOf) else examples[type(default)]
         (value,) = parse_options([option_name(name), text]).values()
         assert type(value) is type(default)
         assert field.metadata["help"]

@@ -102,7 +102,7 @@ def forward_ops(net_text: str, mode: Mode = TEST, keep: tuple[str, ...] = ()) ->
 
 
 CONV = layer("top", "conv", "below", channels=4, filters=2, filterSize=3, neuron="relu")
-TAIL = ["fc_fprop", "softmax_fprop", "logreg_cost"]
+TAIL = ["fc_fprop", "softmax_logreg_fprop"]
 
 
 @pytest.mark.parametrize("mode", [TEST, TRAIN, CHECK], ids=str)
@@ -166,7 +166,7 @@ def test_softmax_and_cost_do_not_join_if_the_gradient_between_is_kept() -> None:
 def test_marks_move_with_the_calls() -> None:
     program = make_net(between(CONV)).recording(TRAIN).program
     assert program.calls[program.marks["backward"]].op == "softmax_logreg_bprop"
-    assert program.calls[program.marks["backward"] - 1].op == "logreg_cost"
+    assert program.calls[program.marks["backward"] - 1].op == "softmax_logreg_fprop"
 
 
 def test_weights_learn_as_soon_as_their_gradient_is_complete() -> None:

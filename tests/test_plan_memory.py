@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
+import re
 
 import numpy as np
 import pytest
 
 from convnet import program as programs
-from convnet.api import read_graph
 from convnet.layer_types.base import CHECK, TEST, TRAIN, Mode
 from convnet.net import Net
 from convnet.neurons import IDENT, Neuron
@@ -21,9 +20,11 @@ from convnet.program import Program, compile_program
 from convnet.recording import record
 from convnet.runner import Runner
 from tests.helpers import CLASSES, EVERYTHING, between, layer, make_batch, make_net
+from tests.test_shipped_nets import NETS
+from tests.test_shipped_nets import graph as shipped_graph
 
 PARTIAL = {"copy_rows", "copy_cases"}
-LAYERS = Path(__file__).parent.parent / "layers"
+LONG = "resnet50|iresnet|small2"  # nets of hundreds of calls
 
 
 def roles(call: Call) -> dict[str, str]:
@@ -200,18 +201,15 @@ def test_random_programs(seed: int) -> None:
 
 @pytest.mark.parametrize("mode", [TRAIN, TEST, CHECK], ids=str)
 @pytest.mark.parametrize(
-    "name",
+    ("name", "shape"),
     [
-        # Of 700 calls; a smaller net of its kind is among the others.
-        pytest.param(path.name, marks=[pytest.mark.slow] if "resnet50" in path.name else [])
-        for path in sorted(LAYERS.glob("layers-*"))
+        # A smaller net of its kind is among the others.
+        pytest.param(name, shape, marks=[pytest.mark.slow] if re.search(LONG, name) else [])
+        for name, shape, _ in NETS
     ],
 )
-def test_memory_of_shipped_nets(name: str, mode: Mode) -> None:
-    side = 224 if "imagenet" in name else 28 if "mnist" in name else 32
-    images = (1 if "mnist" in name else 3, side, side)
-    parameters = LAYERS / name.replace("layers-", "layer-params-")
-    graph = read_graph(LAYERS / name, parameters, [images, (1, 1, 1)])
+def test_memory_of_shipped_nets(name: str, shape: tuple[int, int, int], mode: Mode) -> None:
+    graph = shipped_graph(name, shape)
     for parameter in (p for x in graph.values() for p in x.own_parameters):
         for buffer in (parameter.value, parameter.increment):
             buffer.storage.array = np.zeros(1)  # never looked at here
@@ -259,11 +257,7 @@ def test_conserving_memory_changes_no_bit(ops: Ops, text: str) -> None:
 
 
 def test_conserving_memory_lowers_the_peak() -> None:
-    graph = read_graph(
-        LAYERS / "layers-imagenet-1gpu.cfg",
-        LAYERS / "layer-params-imagenet-1gpu.cfg",
-        [(3, 224, 224), (1, 1, 1)],
-    )
+    graph = shipped_graph("imagenet-1gpu", (3, 224, 224))
     usual, conserving = (record(graph, TRAIN, 128, (), c).program.arena_size for c in (False, True))
     assert conserving < 0.7 * usual
 

@@ -52,7 +52,7 @@ def steps(net: Net, first: int = 0, count: int = 12) -> list[list[float]]:
     for step in range(first, first + count):
         cases = LAST if step % 3 == 2 else BATCH_SIZE
         batch = [m[:, :cases] for m in make_batch(SHAPES, BATCH_SIZE, seed=step)]
-        clock = Clock(3, 1 + step // 6, step // 3, step % 3, step / 12, step)
+        clock = Clock(3, 1 + step // 6, step // 3, step % 3, step / 12, step, 1 - step / 24)
         costs.append(list(net.train_step(batch, clock)["cost"]))
         if cases == LAST:
             costs.append(list(net.forward(batch)["cost"]))

@@ -33,6 +33,14 @@ def test_a_later_layer_may_rule_a_side_out() -> None:
     assert shapes(DATA, LABELS, conv, CLASSIFIER) == "3x224x224,1x1x1"
 
 
+@pytest.mark.parametrize(("stride", "modules", "side"), [(2, 56, 112), (300, 2, 32)])
+def test_windows_beyond_the_image_rule_a_side_out(stride: int, modules: int, side: int) -> None:
+    """If another side remains."""
+    keys = {"filterSize": 3, "padding": 1, "stride": stride, "modulesX": modules}
+    conv = layer("top", "conv", "data", channels=3, **keys, **CONV)
+    assert shapes(DATA, LABELS, conv, CLASSIFIER) == f"3x{side}x{side},1x1x1"
+
+
 def test_data_without_channels_is_taken_as_colour() -> None:
     assert shapes(DATA, LABELS, layer("top", "fc", "data", outputs=5), CLASSIFIER).startswith(
         "3x32"

@@ -60,7 +60,7 @@ def test_wheel_has_all_modules_and_data_and_nothing_beside_them(wheel):
     modules = [
         path
         for top in ("convnet", "data_providers")
-        for pattern in ("*.py", "*.cpp", "*.h")
+        for pattern in ("*.py", "*.cfg", "*.cpp", "*.h")
         for path in (ROOT / top).rglob(pattern)
     ]
     assert {str(path.relative_to(ROOT)) for path in modules} <= names

@@ -6,7 +6,7 @@ Nothing here is a list kept by hand: a step of a net is run on a device that onl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -122,11 +122,13 @@ def note_step(
             runner.run(replace(program, calls=[call]), mini, Clock())
 
 
-def note_shipped_nets(driver: NotingDriver) -> None:
-    """Notes the kernels of every net in layers/."""
+def note_shipped_nets(driver: NotingDriver, wanted: Callable[[str], bool]) -> None:
+    """Notes the kernels of the nets in layers/ with wanted names."""
     for layers in sorted(find_folder("layers").glob("layers-*.cfg")):
         parameters = layers.with_name(f"layer-params{layers.name.removeprefix('layers')}")
         name = layers.stem.removeprefix("layers-")
+        if not wanted(name):
+            continue
         for mini in (MINI, ODD_MINI) if name == ODD_NET else (MINI,):
             graph = read_graph(layers, parameters, infer_shapes(layers, parameters))
             note_step(driver, graph, name if mini == MINI else f"{name}-of-{mini}", mini)
@@ -140,10 +142,14 @@ def all_instances(noted: Iterable[Instance], folder: Path | None = None) -> list
     return [instance for file in files for instance in by_file[file]]
 
 
-def shipped_instances() -> list[Instance]:
-    """All files of kernels, with the constants that the nets in layers/ ask for."""
+def shipped_instances(wanted: Callable[[str], bool] = lambda _: True) -> list[Instance]:
+    """All files of kernels, with the constants that nets in layers/ ask for.
+
+    Args:
+        wanted: says of the name of a net, such as mnist-quick, whether it counts.
+    """
     driver = NotingDriver()
-    note_shipped_nets(driver)
+    note_shipped_nets(driver, wanted)
     return all_instances(driver.noted.values())
 
 

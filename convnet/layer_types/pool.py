@@ -14,19 +14,24 @@ from convnet.plan import Buffer
 
 
 class PoolLayer(Layer):
-    """Maximum or mean over square windows of each channel.
+    """Maximum, mean or length over square windows of each channel.
 
     maxabs gives the number whose magnitude is largest, with its sign; of equal ones the last, row
-    by row.
+    by row. l2 gives the square root of the sum of squares; its gradient is 0 where all numbers of
+    the window are. With sizeX = 0 the only window is the whole image, which need not be square.
     """
 
     type_name = "pool"
     keys = (
         NEURON_KEY,
         GPU_KEY,
-        Key("pool", Choice("max", "maxabs", "avg"), "maximum, largest magnitude, or mean"),
+        Key(
+            "pool",
+            Choice("max", "maxabs", "avg", "l2"),
+            "maximum, largest magnitude, mean, or root of the sum of squares",
+        ),
         Key("channels", Int(min=1), "channels of the input images"),
-        Key("sizeX", Int(min=1), "side of the window, in pixels"),
+        Key("sizeX", Int(min=0), "side of the window, in pixels; 0: the whole image"),
         Key("stride", Int(min=1), "distance between windows; at most sizeX"),
         Key("start", Int(), "row and column of the first window; may be negative", default=0),
         Key(
@@ -41,43 +46,65 @@ class PoolLayer(Layer):
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer]) -> None:
         super().__init__(spec, inputs)
         v = spec.values
-        if v["stride"] > v["sizeX"]:
-            raise ShapeError(
-                f"stride must be at most sizeX, {v['sizeX']}; found stride={v['stride']}"
-            )
         self.title = f"{v['pool']}-pooling layer"
         if v["sum"] and v["pool"] != "avg":
             self.warnings.append(f"sum=true counts with pool=avg only; found pool={v['pool']}")
-        self.pool = Pool(
-            *self.images_shape(v["channels"]).as_tuple(),
-            size=v["sizeX"],
-            stride=v["stride"],
-            start=v["start"],
-            outputs=v["outputsX"],
-        )
+        images = self.images_shape(v["channels"])
+        if v["sizeX"] == 0:
+            self.pool = self._of_whole(images)
+        elif v["stride"] > v["sizeX"]:
+            raise ShapeError(
+                f"stride must be at most sizeX, {v['sizeX']}; found stride={v['stride']}"
+            )
+        else:
+            self.pool = Pool(
+                *images.as_tuple(),
+                size=v["sizeX"],
+                stride=v["stride"],
+                start=v["start"],
+                outputs=v["outputsX"],
+            )
         self.kind: str = v["pool"]
         self.divide = not v["sum"]
         self.shape = Shape(*self.pool.acts_shape)
+
+    def _of_whole(self, images: Shape) -> Pool:
+        """One window, all pixels of a channel as one column."""
+        wrong = [
+            f"{key}={self.values[key]}"
+            for key, only in (("stride", 1), ("start", 0), ("outputsX", 0))
+            if self.values[key] != only
+        ]
+        if wrong:
+            raise ShapeError(
+                f"sizeX=0, one window, goes with stride=1 alone; found {', '.join(wrong)}"
+            )
+        pixels = images.height * images.width
+        return Pool(images.channels, pixels, 1, size=pixels, stride=1, tall=True)
 
     @property
     def has_own_features(self) -> bool:
         return self.kind != "avg"
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
-        images = x[0].reshape(*self.pool.images_shape)
+        g = self.pool
+        images = x[0].reshape(*g.images_shape)
         if self.kind == "avg":
-            ops.pool_avg_fprop(self.pool, self.divide, images, y)
+            ops.pool_avg_fprop(g, self.divide, images, y)
+        elif self.kind == "l2":
+            ops.pool_l2_fprop(g, images, y)
         else:
-            ops.pool_max_fprop(self.pool, images, y, magnitude=self.kind == "maxabs")
+            ops.pool_max_fprop(g, images, y, magnitude=self.kind == "maxabs")
 
     def backward(self, ops: Ops, b: Backward) -> None:
-        grad = b.grad
-        images_grad = grad.buffer.reshape(*self.pool.images_shape)
+        g, grad = self.pool, b.grad
+        images, images_grad = (a.reshape(*g.images_shape) for a in (b.x[0], grad.buffer))
         if self.kind == "avg":
-            ops.pool_avg_bprop(self.pool, self.divide, b.dy, images_grad, grad.add)
+            ops.pool_avg_bprop(g, self.divide, b.dy, images_grad, grad.add)
+        elif self.kind == "l2":
+            ops.pool_l2_bprop(g, images, b.y, b.dy, images_grad, grad.add)
         else:
-            images = b.x[0].reshape(*self.pool.images_shape)
-            ops.pool_max_bprop(self.pool, images, b.y, b.dy, images_grad, grad.add)
+            ops.pool_max_bprop(g, images, b.y, b.dy, images_grad, grad.add)
 
 
 class CmpoolLayer(Layer):

@@ -221,6 +221,14 @@ def _outputs_x(layer: Layer) -> dict[str, Any]:
     return {"outputsX": layer.shape.width}
 
 
+def _pool(layer: Layer) -> dict[str, Any]:
+    size = layer.values["sizeX"]
+    if layer.values["pool"] == "l2":
+        _fail(layer, "pool=l2: cuda-convnet2 has no such pooling")
+    whole = {} if size else {"sizeX": layer.images_shape(layer.values["channels"]).width}
+    return _outputs_x(layer) | whole
+
+
 def _crop(layer: Layer) -> dict[str, Any]:
     start = layer.values.get("startY")
     return {"startY": layer.values["startX"] if start is None else start}
@@ -236,7 +244,7 @@ _DERIVED: dict[str, Callable[[Layer], dict[str, Any]]] = {
     "conv": _window,
     "local": _window,
     "neuron": _neuron,
-    "pool": _outputs_x,
+    "pool": _pool,
     "nailbed": _outputs_x,
     "resize": _target,
     "rscale": _target,

@@ -97,6 +97,7 @@ IN_PLACE = {
     "lab_curve_fprop": ("inputs", "acts"),
     "lab_curve_bprop": ("acts_grad", "inputs_grad"),
     "softmax_fprop": ("inputs", "acts"),
+    "softmax_logreg_fprop": ("inputs", "acts"),
     "batchnorm_fprop": ("images", "acts"),
     "batchnorm_dgrad": ("acts_grad", "images_grad"),
     "prelu_fprop": ("images", "acts"),

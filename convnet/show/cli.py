@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from convnet import report
 from convnet.errors import OptionError
-from convnet.options import add_option, checked, make_parser, natural, option_name, parse_bool
+from convnet.options import (
+    add_option,
+    checked,
+    choose_word,
+    make_parser,
+    natural,
+    option_name,
+    parse_bool,
+)
 from convnet.show.confusion import confusion_matrix, confusion_table, draw_confusion
 from convnet.show.cost import draw_cost, find_value
 from convnet.show.figures import default_out, open_run, picture_path
@@ -44,13 +51,7 @@ def show(arguments: Sequence[str]) -> None:
         ConvnetError, data_providers.errors.DataError: what is wrong, in one line each.
     """
     if arguments and not arguments[0].startswith("-"):
-        word = arguments[0]
-        if word not in PICTURES:
-            near = difflib.get_close_matches(word, PICTURES, n=1)
-            raise OptionError(
-                f"show: no picture '{word}'; "
-                + (f"did you mean {near[0]}?" if near else f"there are {', '.join(PICTURES)}")
-            )
+        word = choose_word("show", "picture", arguments[0], PICTURES)
         PICTURES[word](arguments[1:])
         return
     parser = _parser(

@@ -29,6 +29,7 @@ from convnet.train.testing import (
     write_features,
 )
 from convnet.train.trainer import train
+from convnet.train.verification import open_verifier
 
 # The gradient check needs few images; each costs two forward passes per tried direction.
 CHECK_CASES = 4
@@ -59,7 +60,9 @@ def start(given: dict[str, Any]) -> None:
     report.text(report.RULE)
     if options.write_features:
         net.keep(options.write_features)
-    modes = [TEST] if options.test_only or options.write_features else [TRAIN, TEST]
+    testing = options.test_only or options.write_features
+    verifier = None if testing else open_verifier(session)
+    modes = [TEST] if testing else [TRAIN, TEST]
     net.reserve(*modes)
     if options.show_plan:
         report.text(str(net.recording(modes[0]).program))
@@ -76,7 +79,7 @@ def start(given: dict[str, Any]) -> None:
         test_only(session)
         return
     _announce(session)
-    train(session)
+    train(session, verifier)
 
 
 def _overwrites_data(options: Options) -> bool:

@@ -33,6 +33,7 @@ from convnet.net import Net
 from convnet.nonfinite import REMEDY
 from convnet.options import FIELDS, Options, merge, option_name, require
 from convnet.transform import transform
+from convnet.updates import Updates
 from data_providers import registry
 from data_providers.base import DataProvider, ProviderOptions
 
@@ -64,14 +65,17 @@ class Session:
         """The printed form of costs summed over `cases` images."""
         return report.cost_text(costs, cases, self.net.graph, self.test_data.label_names)
 
-    def save(self) -> Path:
+    def save(self, weights: dict[str, np.ndarray] | None = None) -> Path:
         """Writes a checkpoint.
+
+        Args:
+            weights: the net's state, where the caller has downloaded it already.
 
         Raises:
             CheckpointError: it cannot be written.
             NonFiniteError: a weight is NaN or infinite; nothing is written.
         """
-        weights = self.net.state()
+        weights = self.net.state() if weights is None else weights
         for name, values in weights.items():
             if not np.isfinite(values).all():
                 raise NonFiniteError(
@@ -120,6 +124,8 @@ def open_session(given: dict[str, Any]) -> Session:
     backend, no_gpu = choose_backend(options.gpu)
     if no_gpu:
         problems.warn("", f"--gpu: running on the CPU, as {no_gpu}")
+    if training:
+        _check_groups(options)
     train_data = open_data(options, test=False) if training else None
     test_data = open_data(options, test=True)
     shapes = list(test_data.shapes)
@@ -139,11 +145,15 @@ def open_session(given: dict[str, Any]) -> Session:
             backend=backend,
             precision=options.precision,
             conserve_mem=options.conserve_mem,
+            updates=updates_of(options),
             name=name,
             data_shapes=shapes,
             problems=problems,
         )
         _check_outputs(net, loaded.state, name)
+        if loaded.state.rates != 1 and checkpoint.parameters.text != loaded.parameters.text:
+            loaded.state.rates, loaded.state.costs = 1.0, []
+            problems.warn("", "the parameter file has changed: learning rates are its own again")
         definition, parameters, state = checkpoint.definition, checkpoint.parameters, loaded.state
     else:
         definition = Source.from_path(layer_file(options, options.layer_def))
@@ -157,6 +167,7 @@ def open_session(given: dict[str, Any]) -> Session:
             batch_size=options.mini,
             seed=options.seed,
             conserve_mem=options.conserve_mem,
+            updates=updates_of(options),
             init_modules=options.init_modules,
         )
         state = TrainingState()
@@ -201,6 +212,7 @@ def _transformed(
         batch_size=options.mini,
         seed=options.seed,
         conserve_mem=options.conserve_mem,
+        updates=updates_of(options),
     )
     new.load_state(weights)
     return definition, new
@@ -234,10 +246,27 @@ def _check_definition(
         )
 
 
+CUT = (
+    *("mini", "data_provider", "batch_size", "image_size"),
+    *("people_per_batch", "images_per_person"),
+)
+"""Options that say which images a minibatch holds."""
+
+
+def _check_groups(options: Options) -> None:
+    """Raises: OptionError if a minibatch could hold a part of a group of people."""
+    people, images = options.people_per_batch, options.images_per_person
+    if people * images and options.mini % (people * images):
+        raise OptionError(
+            f"--mini {options.mini}: expected a multiple of {people * images}, so that minibatches "
+            f"hold whole groups of --people-per-batch {people} with --images-per-person {images}"
+        )
+
+
 def _check_batch_in_progress(options: Options, loaded: Checkpoint, name: str) -> None:
     """Raises: OptionError if a batch is in progress and would be another, or be cut otherwise."""
     state = loaded.state
-    for option in ("mini", "data_provider", "batch_size", "image_size") if state.minibatch else ():
+    for option in CUT if state.minibatch else ():
         before, now = loaded.options.get(option), getattr(options, option)
         if now != before:
             raise OptionError(
@@ -277,6 +306,11 @@ def _parameters(
     return loaded.parameters
 
 
+def updates_of(options: Options) -> Updates:
+    """How the options say that a net learns."""
+    return Updates(checked=options.check_finite == "all")
+
+
 def layer_file(options: Options, name: str) -> Path:
     """A layer file, below --layer-path if that is given, or a shipped one."""
     return resources.layer_file(Path(options.layer_path) / name)
@@ -299,6 +333,9 @@ def open_data(options: Options, *, test: bool) -> DataProvider:
             image_size=options.image_size,
             batch_size=options.batch_size,
             seed=options.seed,
+            people_per_batch=options.people_per_batch,
+            images_per_person=options.images_per_person,
+            jitter=options.jitter,
         ),
         test=test,
     )

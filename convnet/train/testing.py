@@ -205,8 +205,9 @@ def test_batches(session: Session, numbers: Sequence[int], *, verbose: bool) -> 
 def test_only(session: Session) -> None:
     """Tests on the whole test range and prints the results of each batch and of all."""
     sums, total = test_batches(session, session.options.test_range, verbose=True)
-    statistics = report.weight_statistics(session.net.state(), session.net.graph)
-    saved = str(session.save()) if session.options.force_save else ""
+    weights = session.net.state()
+    statistics = report.weight_statistics(weights, session.net.graph)
+    saved = str(session.save(weights)) if session.options.force_save else ""
     report.print_test(session.cost_text(sums, total), weights=statistics, saved=saved)
 
 
@@ -287,10 +288,10 @@ def write_file(path: Path, what: str, content: bytes) -> None:
         raise ConvnetError(f"{path}: cannot write the {what}: {error.strerror}") from None
 
 
-def check_feature_layer(graph: Graph, name: str) -> None:
-    """Raises: OptionError if the net has no such layer, or it has no output."""
+def check_feature_layer(graph: Graph, name: str, option: str = "--write-features") -> None:
+    """Raises: OptionError, naming the option, if the net has no such layer, or it has no output."""
     known = [layer.name for layer in graph.values() if layer.has_output]
     if name not in known:
         raise OptionError(
-            f"--write-features: no layer with output '{name}'; the net has {', '.join(known)}"
+            f"{option}: no layer with output '{name}'; the net has {', '.join(known)}"
         )

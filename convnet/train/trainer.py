@@ -11,9 +11,11 @@ from types import FrameType
 
 from convnet import report
 from convnet.checkpoint import TrainingState
-from convnet.errors import BatchError, NonFiniteError
+from convnet.errors import BatchError, DivergedError, NonFiniteError
 from convnet.layer_types.data import Matrices
 from convnet.plan import Clock
+from convnet.train import guards
+from convnet.train.decay import note_cost
 from convnet.train.session import Session
 from convnet.train.testing import (
     Sums,
@@ -24,6 +26,7 @@ from convnet.train.testing import (
     test_batches,
     test_numbers,
 )
+from convnet.train.verification import Verifier
 from data_providers.prefetch import Prefetcher
 
 
@@ -68,32 +71,56 @@ def batches_done(state: TrainingState, train_range: list[int]) -> int:
     return epochs_before + train_range.index(state.batch) + (0 if in_progress else 1)
 
 
-def train(session: Session) -> None:
+def train(session: Session, verifier: Verifier | None = None) -> None:
     """Trains for `epochs` times the training range, from where the session's state is.
+
+    Args:
+        verifier: judges the net after each test.
 
     Raises:
         ConvnetError: the last checkpoint is intact on the disk.
     """
-    options, state, numbers = session.options, session.state, session.options.train_range
-    assert session.train_data is not None
-    total = options.epochs * len(numbers)
-    done = batches_done(state, numbers)
+    options, state = session.options, session.state
+    total = options.epochs * len(options.train_range)
+    done = batches_done(state, options.train_range)
     if done >= total:
         report.text(f"Nothing to do: {options.epochs} epochs are done; raise --epochs to go on")
         return
-    sequence = ((numbers[i % len(numbers)], 1 + i // len(numbers)) for i in range(done, total))
+    if state.rates < options.lr_min and not state.minibatch:
+        report.text(f"Nothing to do: {_too_low(session)}; lower it to go on")
+        return
     log = report.Log(session.directory / "log.jsonl")
     log.write("start", options=options.as_dict(), done=done, total=total)
+    guards.begin(session)
     stop = StopRequest()
+    with stop.listening():
+        while True:
+            try:
+                return _go_on(session, verifier, log, stop)
+            except (NonFiniteError, DivergedError) as error:
+                if options.on_nan != "rollback":
+                    raise
+                guards.go_back(session, log, error)
+
+
+def _go_on(session: Session, verifier: Verifier | None, log: report.Log, stop: StopRequest) -> None:
+    """Trains from where the session's state is to the end, or until it is stopped.
+
+    Raises:
+        ConvnetError: as `train`.
+    """
+    options, state, numbers = session.options, session.state, session.options.train_range
+    assert session.train_data is not None
+    done, total = batches_done(state, numbers), options.epochs * len(numbers)
+    sequence = ((numbers[i % len(numbers)], 1 + i // len(numbers)) for i in range(done, total))
     started = time.perf_counter()
     with (
-        stop.listening(),
         Prefetcher(session.train_data.load, sequence) as batches,
         report.ProgressBar(total, done) as bar,
     ):
         for number, epoch, matrices in batches:
             clock = Clock(options.seed, epoch, number, progress=done / total)
-            finished = _train_batch(session, matrices, clock, stop)
+            finished = _train_batch(session, matrices, clock, stop, log)
             if finished:
                 done += 1
                 costs, cases = state.train_outputs[-1]
@@ -101,13 +128,17 @@ def train(session: Session) -> None:
                 log.write("train", epoch=epoch, batch=number, costs=costs, cases=cases, sec=seconds)
                 line = f"{epoch}.{number} ({100 * clock.progress:.2f}%)... "
                 line += session.cost_text(costs, cases)
-                if done % options.test_freq == 0 or done == total:
+                slow = state.rates < options.lr_min
+                if done % options.test_freq == 0 or done == total or slow:
                     report.text(line)
-                    _test_and_save(session, log, started)
+                    _test_and_save(session, verifier, log, started)
                 else:
                     report.text(f"{line} ({seconds:.3f} sec)")
                 bar.advance()
                 started = time.perf_counter()
+                if slow:
+                    report.text(f"The training ends here: {_too_low(session)}")
+                    return
             if stop:
                 path = session.save()
                 log.write("stop", signal=stop.signal, checkpoint=str(path))
@@ -115,7 +146,13 @@ def train(session: Session) -> None:
                 return
 
 
-def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopRequest) -> bool:
+def _too_low(session: Session) -> str:
+    return f"learning rates are {session.state.rates:g} of the parameter file's, below --lr-min"
+
+
+def _train_batch(
+    session: Session, matrices: Matrices, clock: Clock, stop: StopRequest, log: report.Log
+) -> bool:
     """Trains on one batch, minibatch by minibatch; False if it was stopped on the way.
 
     The session's state says afterwards how far it came, so that a resumed run goes on there.
@@ -124,7 +161,7 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
     cases = check_batch(net, matrices, clock.batch)
     if (state.epoch, state.batch) != (clock.epoch, clock.batch):
         state.epoch, state.batch = clock.epoch, clock.batch
-        state.minibatch, state.partial = 0, {}
+        state.minibatch, state.partial, state.left_out = 0, {}, 0
     if (state.minibatch - 1) * net.batch_size >= cases:
         raise BatchError(
             f"batch {clock.batch}: {state.minibatch} minibatches of it are done, but it holds "
@@ -133,41 +170,73 @@ def _train_batch(session: Session, matrices: Matrices, clock: Clock, stop: StopR
     for index, part in enumerate(minibatches(matrices, net)):
         if index < state.minibatch:
             continue
-        step = replace(clock, minibatch=index, steps=state.steps)
-        try:
-            add_costs(state.partial, reported(net, net.train_step(part, step)))
-        except NonFiniteError as error:
-            raise NonFiniteError(
-                f"batch {clock.epoch}.{clock.batch}, minibatch {index}: {error}"
-            ) from None
+        _learn(session, part, replace(clock, minibatch=index, steps=state.steps), log)
         state.minibatch = index + 1
-        state.steps += 1
         if stop:
             return False
-    state.train_outputs.append((state.partial, cases))
-    state.minibatch, state.partial = 0, {}
+    if not state.partial:
+        raise NonFiniteError(f"batch {clock.epoch}.{clock.batch}: all of it was left out")
+    state.train_outputs.append((state.partial, cases - state.left_out))
+    state.minibatch, state.partial, state.left_out = 0, {}, 0
     return True
 
 
-def _test_and_save(session: Session, log: report.Log, started: float) -> None:
+def _learn(session: Session, part: Matrices, clock: Clock, log: report.Log) -> None:
+    """Trains on a minibatch, or leaves it out if a NaN turns up and that is wanted."""
+    state, net, options = session.state, session.net, session.options
+    where, cases = (
+        f"batch {clock.epoch}.{clock.batch}, minibatch {clock.minibatch}",
+        part[0].shape[1],
+    )
+    try:
+        costs = net.train_step(part, replace(clock, rates=state.rates))
+    except NonFiniteError as error:
+        problem = NonFiniteError(f"{where}: {error}")
+        if options.on_nan != "skip":
+            raise problem from None
+        guards.skip(session, log, problem, cases)
+        return
+    add_costs(state.partial, reported(net, costs))
+    state.steps += 1
+    cost = net.objective(costs) / cases
+    guards.note_success(session, cost)
+    if note_cost(state, options, cost):
+        log.write("rates", epoch=clock.epoch, batch=clock.batch, rates=state.rates)
+        report.text(
+            f"{where}: the cost has not fallen for {options.lr_patience} minibatches; "
+            f"learning rates are {state.rates:g} of the parameter file's now"
+        )
+
+
+def _test_and_save(
+    session: Session, verifier: Verifier | None, log: report.Log, started: float
+) -> None:
     """One test, its printed block and a checkpoint.
 
     Raises:
         NonFiniteError: a cost is NaN or infinite; no checkpoint of such weights is written.
+        DivergedError: see convnet.train.guards.
     """
     state, options = session.state, session.options
+    guards.check_costs(session)
     try:
         numbers = test_numbers(options, len(state.test_outputs))
         costs, cases = test_batches(session, numbers, verbose=False)
+        verified = verifier.verify() if verifier else None
     except NonFiniteError as error:
         raise NonFiniteError(f"after batch {state.epoch}.{state.batch}: {error}") from None
     state.test_outputs.append((costs, cases))
     state.test_times.append(len(state.train_outputs))
+    if verified:
+        state.verifications.append((state.test_times[-1], verified.accuracy, verified.roc.auc))
+    state.since_test, state.failures = [], 0
     recent = state.test_outputs[-len(options.test_range) :]
     sums: Sums = {}
     for past, _ in recent:
         add_costs(sums, past)
-    path = session.save()
+    weights = session.net.state()
+    path = session.save(weights)
+    guards.keep_good(session, path)
     log.write(
         "test",
         epoch=state.epoch,
@@ -175,11 +244,13 @@ def _test_and_save(session: Session, log: report.Log, started: float) -> None:
         costs=costs,
         cases=cases,
         checkpoint=str(path),
+        **({"verification": verified.as_dict()} if verified else {}),
     )
     report.print_test(
         session.cost_text(costs, cases),
         averages=session.cost_text(sums, sum(n for _, n in recent)),
-        weights=report.weight_statistics(session.net.state(), session.net.graph),
+        verification=str(verified or ""),
+        weights=report.weight_statistics(weights, session.net.graph),
         saved=str(path),
         seconds=time.perf_counter() - started,
     )

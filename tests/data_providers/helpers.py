@@ -69,7 +69,7 @@ def picture_tree(root: Path, classes=("cat", "dog"), count: int = 3, size=(6, 5)
     for label, name in enumerate(classes):
         (root / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
-            colour = (label * 100, number * 10, 7)
+            colour = (label * 100 % 256, number * 10, 7)
             Image.new("RGB", size, colour).save(root / name / f"{number}.png")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from data_providers.formats import Batch, write_data_set
 from tests.data_providers.helpers import picture_tree
 from tests.data_providers.imagenet import write_ilsvrc
+from tests.faces.drawn import photographs
 from tests.legacy.old import OldNet, old_checkpoint, old_options, write_old
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,11 @@ def make_workspace(folder: Path) -> None:
     write_stand_in(folder / "data" / "mnist-5k", "mnist-5k", (1, 28, 28), 4, 1000)
     write_ilsvrc(folder / "ilsvrc2012")
     picture_tree(folder / "pictures")
+    picture_tree(folder / "faces")
+    photographs(folder / "photographs")
+    for part, people in (("train", 30), ("test", 10)):
+        names = [f"s{number}" for number in range(people)]
+        picture_tree(folder / "orl" / part, names, count=10, size=(23, 28))
     for part in ("train", "val"):
         picture_tree(folder / "tiny-imagenet" / part)
     write_old_run(folder / "old-run")

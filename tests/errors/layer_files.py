@@ -134,6 +134,11 @@ LAYER_FILES = [
         "a larger window or a smaller stride",
     ),
     new_layer(
+        "type = pool, pool = avg, channels = 3, sizeX = 0, stride = 5",
+        "sizeX=0, one window, goes with stride=1 alone; found stride=5",
+        "`stride = 1`, and neither `start` nor `outputsX`",
+    ),
+    new_layer(
         "type = cmpool, pool = max, channels = 3, size = 2, stride = 2, outputs = 1",
         "the windows must cover all 3 channels, and each at least one; found 1 of size 2, the "
         "first at 0, the last at 0",

@@ -64,10 +64,15 @@ OPTIONS = [
         "correct it",
         scalar_mean="grey",
     ),
+    option(
+        "--lr-shrink: expected a number between 0 and 1; found '10'" + SEE,
+        "correct it",
+        lr_shrink=10,
+    ),
     option("--test-one: expected 0 or 1; found 'yes'" + SEE, "correct it", test_one="yes"),
     option("--gpu: expected a whole number; found 'x'" + SEE, "correct it", gpu="0,x"),
     option(
-        "--precision: expected one of fp32, tf32, bf16; found 'fp16'" + SEE,
+        "--precision: expected fp32 or tf32 or bf16; found 'fp16'" + SEE,
         "correct it",
         precision="fp16",
     ),

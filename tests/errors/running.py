@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from tests.errors import CHECKPOINT, DEF, PARAMS, Prepare, command, edited, file, option
+from tests.errors import CHECKPOINT, DEF, PARAMS, Mistake, Prepare, command, edited, file, option
 from tests.errors.data import cut
 from tests.train.helpers import write_batches
 
@@ -64,6 +64,35 @@ TRAINING = [
         "epsB = 1e30",
         "batch 1.1, minibatch 1: Layer 'logprob': its output holds a NaN or infinity; " + LR,
         "lower that layer's rates first",
+    ),
+    Mistake(
+        f"{PARAMS}: `epsB = 1e30` for `epsB = 0.002`, and `--on-nan=rollback`",
+        "batch 1.1, minibatch 1: Layer 'logprob': its output holds a NaN or infinity; "
+        + LR
+        + "; going back with lower rates 3 times in a row did not help",
+        "lower that layer's rates much more",
+        options={"on_nan": "rollback"},
+        edit=(PARAMS, "epsB = 0.002", "epsB = 1e30"),
+    ),
+    Mistake(
+        f"{PARAMS}: `coeff = 3e38` for `coeff = 1`, and `--check-finite=all`",
+        "batch 1.1, minibatch 0: Layer 'fc': the gradient of fc.weights.0 holds a NaN or "
+        "infinity; " + LR,
+        "lower that layer's rates, or the `coeff` of the costs",
+        options={"check_finite": "all"},
+        edit=(PARAMS, "coeff = 1", "coeff = 3e38"),
+    ),
+    Mistake(
+        f"{DEF}: `gpu = 0,1` in a layer, `gpu = 0` above it, and `--check-finite=all`",
+        "--check-finite all needs layers that all learn at the same time: give them equal numbers "
+        "of devices (gpu)",
+        "leave out `gpu`, or the option",
+        options={"check_finite": "all"},
+        edit=(
+            DEF,
+            "neuron = relu\n\n[drop]\ntype = dropout\ninputs = conv\n",
+            "neuron = relu\ngpu = 0,1\n\n[drop]\ntype = dropout\ninputs = conv\ngpu = 0\n",
+        ),
     ),
     edited(
         DEF,

@@ -56,6 +56,8 @@ LAYERS = {
     "fcdropc": layer("top", "fcdropc", "below", rate=0.4, **FC),
     "fcdropcf": layer("top", "fcdropcf", "below", rate=0.4, **FC),
     "pool": layer("top", "pool", "below", pool="max", channels=4, sizeX=3, stride=2, start=-1),
+    "pool, l2": layer("mid", "pool", "below", pool="l2", channels=4, sizeX=3, stride=2)
+    + layer("top", "pool", "mid", pool="l2", channels=4, sizeX=0, stride=1),
     "cmpool": layer("top", "cmpool", "below", pool="max", channels=4, size=2, stride=2, outputs=2),
     "rnorm": layer("top", "rnorm", "below", channels=4, size=3),
     "cnorm": layer("top", "cnorm", "below", channels=4, size=3),
@@ -131,7 +133,7 @@ def batch() -> list[np.ndarray]:
 
 
 def test_nothing_is_left_out() -> None:
-    assert {*NETS, "data"} == LAYER_TYPES.keys()
+    assert {*(name.partition(",")[0] for name in NETS), "data"} == LAYER_TYPES.keys()
     assert {neuron.partition("[")[0] for neuron in NEURON_NETS} == NEURON_TYPES.keys()
 
 

@@ -29,11 +29,18 @@ def pool(inputs: str = "below", **keys: Any) -> str:
         ({"outputsX": 2}, (4, 2, 2)),
         ({"sizeX": 2, "outputsX": 3, "start": -1}, (4, 3, 3)),
         ({"neuron": "logistic"}, (4, 2, 3)),
+        ({"sizeX": 0, "stride": 1}, (4, 1, 1)),
     ],
 )
 @pytest.mark.parametrize(
     "kind",
-    [{"pool": "max"}, {"pool": "maxabs"}, {"pool": "avg"}, {"pool": "avg", "sum": "true"}],
+    [
+        {"pool": "max"},
+        {"pool": "maxabs"},
+        {"pool": "avg"},
+        {"pool": "avg", "sum": "true"},
+        {"pool": "l2"},
+    ],
     ids=str,
 )
 def test_shapes_and_gradients(
@@ -44,7 +51,7 @@ def test_shapes_and_gradients(
     assert_gradients(net)
 
 
-@pytest.mark.parametrize("kind", ["max", "maxabs", "avg"])
+@pytest.mark.parametrize("kind", ["max", "maxabs", "avg", "l2"])
 def test_numbers_as_square_images_and_a_second_user(kind: str) -> None:
     flat = layer("flat", "fc", "below", outputs=2 * 4 * 4, initW=0.2)
     top = pool("flat", pool=kind, channels=2)
@@ -52,6 +59,13 @@ def test_numbers_as_square_images_and_a_second_user(kind: str) -> None:
     net = make_net(between(flat + top + also))
     assert net.graph["top"].shape.as_tuple() == (2, 2, 2)
     assert_gradients(net)
+
+
+def test_the_whole_image_as_one_window() -> None:
+    net = make_net(between(pool(pool="avg", sizeX=0, stride=1)), keep=["below", "top"])
+    net.forward(make_batch())
+    means = net.activity("below").mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(net.activity("top"), means, rtol=1e-12)
 
 
 def test_sum_counts_for_means_only() -> None:
@@ -64,6 +78,10 @@ def test_sum_counts_for_means_only() -> None:
     ("keys", "text"),
     [
         ({"stride": 4}, "stride must be at most sizeX, 3; found stride=4"),
+        (
+            {"sizeX": 0, "start": -1},
+            "sizeX=0, one window, goes with stride=1 alone; found stride=2, start=-1",
+        ),
         ({"sizeX": 6}, "sizeX must be at most the image's height, 5; found sizeX=6"),
         (
             {"channels": 3},

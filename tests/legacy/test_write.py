@@ -165,6 +165,21 @@ def test_images_that_are_not_square():
         written(checkpoint_of(definition + CLASSIFIER))
 
 
+def test_pooling_of_ours():
+    """The whole image is a window of its side; lengths are unknown to the original."""
+    for kind, side in (("avg", 5), ("l2", None)):
+        top = layer("top", "pool", "data", channels=2, sizeX=0, stride=1, pool=kind)
+        ours = checkpoint_of(DATA + top + CLASSIFIER, shapes=((2, 5, 5), (1, 1, 1)))
+        if side:
+            stored = written(ours)["model_state"]["layers"]["top"]
+            assert (stored["sizeX"], stored["outputsX"], stored["outputs"]) == (side, 1, 2)
+            continue
+        with pytest.raises(CheckpointError) as caught:
+            written(ours)
+        expected = "Layer 'top': pool=l2: cuda-convnet2 has no such pooling"
+        assert str(caught.value) == expected
+
+
 class NewLayer(DropoutLayer):
     type_name = "new"
 

@@ -98,6 +98,18 @@ def test_max_pooling(g: Pool) -> None:
 
 
 @pools
+def test_l2_pooling(g: Pool) -> None:
+    images, acts_grad = draw((*g.images_shape, 3), (*g.acts_shape, 3))
+
+    def forward(images: np.ndarray) -> np.ndarray:
+        return run("pool_l2_fprop", "acts", acts_grad.shape, g=g, images=images)
+
+    arguments = {"images": images, "acts": forward(images), "acts_grad": acts_grad}
+    gradient = run("pool_l2_bprop", "images_grad", images.shape, g=g, **arguments)
+    check_gradient(forward, {"images": images}, acts_grad, {"images": gradient})
+
+
+@pools
 @pytest.mark.parametrize("divide", [True, False])
 def test_average_pooling(g: Pool, divide: bool) -> None:
     images, acts_grad = draw((*g.images_shape, 3), (*g.acts_shape, 3))

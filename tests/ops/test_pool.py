@@ -37,6 +37,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "maxabs": ("pool_max", {"magnitude": True}),
     "avg": ("pool_avg", {"divide": True}),
     "sum": ("pool_avg", {"divide": False}),
+    "l2": ("pool_l2", {}),
 }
 
 
@@ -73,6 +74,34 @@ def test_avg_bprop(ops: Ops, kind: str, case: str) -> None:
     check(ops, "pool_avg_bprop", expected, g=g, divide=kind == "avg", acts_grad=acts_grad)
 
 
+@every_case
+@pytest.mark.parametrize("draw", [numbers, tied_numbers])
+def test_l2_bprop(ops: Ops, case: str, draw: Callable[..., np.ndarray]) -> None:
+    g, n = CASES[case]
+    rng = np.random.default_rng(4)
+    images, acts_grad = draw(rng, *g.images_shape, n), numbers(rng, *g.acts_shape, n)
+    acts = reference.pool_fprop(g, "l2", images)
+    expected = reference.pool_bprop(g, "l2", images, acts_grad)
+    check(ops, "pool_l2_bprop", expected, g=g, images=images, acts=acts, acts_grad=acts_grad)
+
+
+def test_length_of_a_window_of_zeros_has_no_slope(ops: Ops) -> None:
+    """Nor is the slope of tiny numbers beyond 1."""
+    g = Pool(1, 1, 4, 1, 1)
+    images = np.array([0.0, 1e-18, -1e-18, 3.0]).reshape(1, 1, 4, 1)
+    acts = apply(ops, "pool_l2_fprop", g=g, images=images, acts=images.shape)["acts"]
+    got = apply(
+        ops,
+        "pool_l2_bprop",
+        g=g,
+        images=images,
+        acts=acts,
+        acts_grad=np.full_like(images, 5.0),
+        images_grad=images.shape,
+    )
+    assert got["images_grad"].ravel() == pytest.approx([0, 5, -5, 5], rel=1e-5)
+
+
 def test_every_tied_pixel_gets_the_whole_gradient(ops: Ops) -> None:
     g = Pool(1, 2, 2, 2, 1)
     images = np.array([3.0, 3.0, -1.0, 3.0]).reshape(1, 2, 2, 1)
@@ -107,11 +136,12 @@ def test_of_equal_magnitudes_the_last_counts(ops: Ops) -> None:
     assert got["images_grad"].ravel().tolist() == [5, 0, 0, 5]
 
 
-@pytest.mark.parametrize("magnitude", [False, True])
-def test_a_window_with_a_nan(ops: Ops, magnitude: bool) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_window_with_a_nan(ops: Ops, kind: str) -> None:
     images = np.array([1.0, np.nan, -7.0, 2.0]).reshape(1, 2, 2, 1)
     g = Pool(1, 2, 2, 2, 1)
-    got = apply(ops, "pool_max_fprop", g=g, images=images, acts=(1, 1, 1, 1), magnitude=magnitude)
+    name, arguments = KINDS[kind]
+    got = apply(ops, f"{name}_fprop", g=g, images=images, acts=(1, 1, 1, 1), **arguments)
     assert np.isnan(got["acts"]).all()
 
 

@@ -90,6 +90,32 @@ def test_cost_of_nan_is_nan(ops: Ops) -> None:
 
 
 @sizes
+@pytest.mark.parametrize("top", [1, 3])
+def test_softmax_logreg_fprop(ops: Ops, k: int, n: int, top: int) -> None:
+    """The bits of the two operations one after the other, also in place and of ties."""
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, k, (1, n)).astype(np.float64)
+    for inputs in (numbers(rng, k, n), tied_numbers(rng, k, n)):
+        acts = apply(ops, "softmax_fprop", inputs=inputs, acts=(k, n))["acts"]
+        cost = {"labels": labels, "top": top, "values": (3,)}
+        values = apply(ops, "logreg_cost", probs=acts, **cost)["values"]
+        for shared in ("", "acts"):
+            given = cost | {"inputs": inputs, "acts": (k, n), "shared": shared}
+            got = apply(ops, "softmax_logreg_fprop", **given)
+            np.testing.assert_array_equal(got["acts"], acts)
+            np.testing.assert_array_equal(got["values"], values)
+        assert_close(ops, values, reference.logreg_cost(labels, acts, top), "values")
+
+
+def test_softmax_logreg_fprop_of_nan(ops: Ops) -> None:
+    """Counts as wrong."""
+    given = {"labels": np.zeros((1, 2)), "inputs": np.array([[np.nan, 1], [0.5, 0]])}
+    got = apply(ops, "softmax_logreg_fprop", **given, top=2, acts=(2, 2), values=(3,))
+    assert np.isnan(got["values"][0])
+    assert got["values"][1:].tolist() == [1, 1]
+
+
+@sizes
 def test_logreg_bprop(ops: Ops, k: int, n: int) -> None:
     labels, probs = labels_and_probs(np.random.default_rng(5), k, n)
     expected = reference.logreg_bprop(labels, probs, 0.75)

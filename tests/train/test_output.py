@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from convnet import cli
+from convnet.net import Net
 from convnet.options import Options
 from convnet.train import session
 from tests.train.helpers import CASES, Workplace, as_arguments
@@ -109,6 +110,14 @@ def test_weight_statistics(place, capsys):
     size, step = (np.abs(weights[f"fc.biases{x}"].astype(np.float64)).mean() for x in ("", ".inc"))
     (line,) = [line for line in lines if line.startswith("Layer 'fc' biases")]
     assert line == f"Layer 'fc' biases: {size:e} [{step:e}]"
+
+
+def test_a_checkpoint_and_its_statistics_share_one_download(place, capsys, monkeypatch):
+    taken = []
+    state = Net.state
+    monkeypatch.setattr(Net, "state", lambda net: taken.append(net) or state(net))
+    train(place, capsys, "download", epochs=1, test_freq=2)
+    assert len(taken) == 2
 
 
 def test_tests_take_one_batch_in_turn(place, capsys, monkeypatch):

@@ -112,7 +112,7 @@ def wgrad(g: Window, images: Array, acts_grad: Array, filters_grad: Array, add: 
         (get_num_threads(), -(-g.group_filters // FILTERS) * FILTERS * steps.size), np.float32
     )
     _wgrad(plan, images, acts_grad, taps, steps, parts, _scratch(plan), panels)
-    _add_parts(parts.reshape(len(parts), -1), filters_grad.reshape(-1), add)
+    add_parts(parts.reshape(len(parts), -1), filters_grad.reshape(-1), add)
 
 
 def _sides(g: Window, size: int, outputs: int, backward: bool) -> list[_Side]:
@@ -322,7 +322,7 @@ def _wgrad(
 
 
 @parallel
-def _add_parts(parts: Array, total: Array, add: bool) -> None:
+def add_parts(parts: Array, total: Array, add: bool) -> None:
     """total = sum of parts, (parts, size)."""
     for i in prange(total.size):
         result = total[i] if add else ZERO

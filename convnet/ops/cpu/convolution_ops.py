@@ -10,7 +10,7 @@ import numpy as np
 
 from convnet.geometry import Window
 from convnet.neurons import Neuron
-from convnet.ops.cpu import conv, elementwise, fc, local, winograd
+from convnet.ops.cpu import conv, elementwise, fc, local, pointwise, winograd
 from convnet.ops.cpu.arrays import checked
 from convnet.ops.cpu.elementwise_ops import run_neuron
 from convnet.ops.roles import In, Out
@@ -154,7 +154,7 @@ class CpuConvolutionOps(ConvolutionOps):
 
 def _conv_kernels(g: Window) -> ModuleType:
     """The kernels that are faster for a convolution with shared filters."""
-    return winograd if winograd.is_faster(g) else conv
+    return next((kernels for kernels in (pointwise, winograd) if kernels.is_faster(g)), conv)
 
 
 def _dgrad(

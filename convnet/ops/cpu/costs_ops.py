@@ -40,6 +40,18 @@ class CpuCostOps(CostOps):
             checked("values", values, 3),
         )
 
+    def softmax_logreg_fprop(
+        self, labels: In, inputs: In, top: int, acts: Out, values: Out
+    ) -> None:
+        shape = rows_of(inputs)
+        softmax.softmax_logreg_fprop(
+            checked("labels", labels, shape[1]),
+            checked("inputs", inputs, *shape),
+            top,
+            checked("acts", acts, *shape),
+            checked("values", values, 3),
+        )
+
     def logreg_bprop(
         self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False
     ) -> None:

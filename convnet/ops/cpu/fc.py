@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from convnet.ops.cpu.jit import INFINITY, LANES, parallel
-from convnet.ops.cpu.tiles import FILTERS, pack_weights, store_grads, turn_grads
+from convnet.ops.cpu.tiles import FILTERS, pack_weights, store_grads, turn_grads, whole_vectors
 from convnet.ops.cpu.vectors import (
     FC_COLUMNS,
     ROWS,
@@ -29,7 +29,7 @@ def fprop(
 ) -> None:
     """acts (F, N) = clamp(weights^T inputs + biases), with (K, N), (K, F), (F,)."""
     K, F = weights.shape
-    _sum_rows(_padded(inputs), weights, np.arange(K) * F, 1, biases, low, high, acts, add)
+    _sum_rows(whole_vectors(inputs), weights, np.arange(K) * F, 1, biases, low, high, acts, add)
 
 
 def dgrad(weights: Array, acts_grad: Array, inputs_grad: Array, add: bool) -> None:
@@ -37,7 +37,7 @@ def dgrad(weights: Array, acts_grad: Array, inputs_grad: Array, add: bool) -> No
     K, F = weights.shape
     no_biases = np.zeros(K, np.float32)
     _sum_rows(
-        _padded(acts_grad), weights, np.arange(F), F, no_biases, -INFINITY, INFINITY,
+        whole_vectors(acts_grad), weights, np.arange(F), F, no_biases, -INFINITY, INFINITY,
         inputs_grad, add,
     )  # fmt: skip
 
@@ -45,17 +45,11 @@ def dgrad(weights: Array, acts_grad: Array, inputs_grad: Array, add: bool) -> No
 def wgrad(inputs: Array, acts_grad: Array, weights_grad: Array, add: bool) -> None:
     """weights_grad (K, F) = inputs acts_grad^T, with (K, N), (F, N)."""
     (K, N), F = inputs.shape, acts_grad.shape[0]
-    grads = _padded(acts_grad)
+    grads = whole_vectors(acts_grad)
     panels = np.empty((-(-F // FILTERS), FILTERS * grads.shape[1]), np.float32)
     starts = np.append(np.arange(K) * N, [0] * (ROWS - 1)).astype(np.int64)
     steps = np.arange(N, dtype=np.int32)
     _wgrad(inputs.reshape(-1), grads, starts, steps, panels, weights_grad, add)
-
-
-def _padded(rows: Array) -> Array:
-    """Rows (.., N) with N rounded up to whole vectors."""
-    surplus = -rows.shape[1] % LANES
-    return np.pad(rows, ((0, 0), (0, surplus))) if surplus else rows
 
 
 def _sum_rows(

@@ -131,3 +131,52 @@ def avg_bprop(
                     share = ONE / np.float32((h1 - h0) * (w1 - w0)) if divide else ONE
                     for n in range(N):
                         dx[n] += share * acts_grad[c, p, q, n]
+
+
+@parallel
+def l2_fprop(images: Array, rows: Windows, columns: Windows, acts: Array) -> None:
+    """acts = length of each window."""
+    C, H, W, N = images.shape
+    _, P, Q, _ = acts.shape
+    for cp in prange(C * P):
+        c, p = cp // P, cp % P
+        top, bottom = _pixels(p, rows, H)
+        for q in range(Q):
+            left, right = _pixels(q, columns, W)
+            y = acts[c, p, q]
+            y[:] = ZERO
+            for h in range(top, bottom):
+                for w in range(left, right):
+                    for n in range(N):
+                        y[n] += images[c, h, w, n] * images[c, h, w, n]
+            for n in range(N):
+                y[n] = np.sqrt(y[n])
+
+
+@parallel
+def l2_bprop(
+    images: Array,
+    acts: Array,
+    acts_grad: Array,
+    rows: Windows,
+    columns: Windows,
+    images_grad: Array,
+    add: bool,
+) -> None:
+    """images_grad = images * sum of acts_grad / acts over the windows that hold the pixel."""
+    C, H, W, N = images.shape
+    _, P, Q, _ = acts.shape
+    for ch in prange(C * H):
+        c, h = ch // H, ch % H
+        top, bottom = _holders(h, rows, P)
+        for w in range(W):
+            left, right = _holders(w, columns, Q)
+            dx = images_grad[c, h, w]
+            if not add:
+                dx[:] = ZERO
+            for p in range(top, bottom):
+                for q in range(left, right):
+                    for n in range(N):
+                        y = acts[c, p, q, n]
+                        slope = images[c, h, w, n] / y if y > ZERO else ZERO
+                        dx[n] += slope * acts_grad[c, p, q, n]

@@ -11,20 +11,26 @@ from convnet.ops.cpu.jit import ZERO, parallel, serial
 from convnet.ops.roles import Array
 
 
+@serial
+def _predict(inputs: Array, acts: Array, n: int) -> None:
+    """acts = exp(inputs - max) / sum, of column n. In place."""
+    rows = len(inputs)
+    top = inputs[0, n]
+    for k in range(1, rows):
+        top = max(top, inputs[k, n])
+    norm = ZERO
+    for k in range(rows):
+        acts[k, n] = exp(inputs[k, n] - top)
+        norm += acts[k, n]
+    for k in range(rows):
+        acts[k, n] /= norm
+
+
 @parallel
 def fprop(inputs: Array, acts: Array) -> None:
     """acts = exp(inputs - max) / sum, per column. In place."""
-    rows, cases = inputs.shape
-    for n in prange(cases):
-        top = inputs[0, n]
-        for k in range(1, rows):
-            top = max(top, inputs[k, n])
-        norm = ZERO
-        for k in range(rows):
-            acts[k, n] = exp(inputs[k, n] - top)
-            norm += acts[k, n]
-        for k in range(rows):
-            acts[k, n] /= norm
+    for n in prange(inputs.shape[1]):
+        _predict(inputs, acts, n)
 
 
 @parallel
@@ -50,20 +56,43 @@ def share_lacking(slots: int, ties: int) -> float:
 
 
 @serial
+def _judge(labels: Array, probs: Array, top: int, n: int) -> tuple[float, float, float]:
+    """The values of Ops.logreg_cost for image n. A NaN at the label counts as wrong."""
+    given = probs[int(labels[n]), n]
+    better = ties = 0
+    for k in range(len(probs)):
+        better += probs[k, n] > given
+        ties += probs[k, n] == given
+    return -log(given), share_lacking(1 - better, ties), share_lacking(top - better, ties)
+
+
+@serial
 def logreg_cost(labels: Array, probs: Array, top: int, values: Array) -> None:
-    """See Ops.logreg_cost. A NaN at the label counts as wrong."""
-    rows, cases = probs.shape
+    """See Ops.logreg_cost."""
     cost = wrong = wrong_top = 0.0
-    for n in range(cases):
-        given = probs[int(labels[n]), n]
-        better = ties = 0
-        for k in range(rows):
-            better += probs[k, n] > given
-            ties += probs[k, n] == given
-        cost -= log(given)
-        wrong += share_lacking(1 - better, ties)
-        wrong_top += share_lacking(top - better, ties)
+    for n in range(probs.shape[1]):
+        of_image = _judge(labels, probs, top, n)
+        cost += of_image[0]
+        wrong += of_image[1]
+        wrong_top += of_image[2]
     values[0], values[1], values[2] = cost, wrong, wrong_top
+
+
+@parallel
+def softmax_logreg_fprop(
+    labels: Array, inputs: Array, top: int, acts: Array, values: Array
+) -> None:
+    """fprop and logreg_cost of it."""
+    cases = inputs.shape[1]
+    by_image = np.empty((cases, 3))
+    for n in prange(cases):
+        _predict(inputs, acts, n)
+        by_image[n, 0], by_image[n, 1], by_image[n, 2] = _judge(labels, acts, top, n)
+    for i in range(3):
+        total = 0.0
+        for n in range(cases):
+            total += by_image[n, i]
+        values[i] = total
 
 
 @serial

@@ -6,6 +6,7 @@ micro-kernel has no special cases and its loads no strides that clash in the cac
 
 from __future__ import annotations
 
+import numpy as np
 from numba import prange
 
 from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, parallel, serial
@@ -13,6 +14,12 @@ from convnet.ops.cpu.vectors import ROWS, WGRAD_COLUMNS, pack_lanes, pack_row, s
 from convnet.ops.roles import Array
 
 FILTERS = WGRAD_COLUMNS * LANES  # that a tile of weight gradients treats at a time
+
+
+def whole_vectors(rows: Array) -> Array:
+    """Rows (.., N), N rounded up to whole vectors by zeros."""
+    surplus = -rows.shape[1] % LANES
+    return np.pad(rows, ((0, 0), (0, surplus))) if surplus else rows
 
 
 @serial

@@ -159,12 +159,54 @@ def store_sums(typing, sums, at, bias, low, high, add, acts, to, count):  # type
         name = f"v{LANES}f32.p0"
         old = _call(builder, f"llvm.masked.load.{name}", _VECTOR, target, _INT32(4), held, _ZERO)
         y = builder.fadd(builder.fadd(builder.load(source, align=4), bias), old)
-        y = builder.select(builder.fcmp_ordered("<", y, low), low, y)
-        y = builder.select(builder.fcmp_ordered(">", y, high), high, y)
+        y = _clamp(builder, y, low, high)
         _call(builder, f"llvm.masked.store.{name}", ir.VoidType(), y, target, _INT32(4), exists)
         return context.get_dummy_value()
 
     return types.void(sums, at, bias, low, high, add, acts, to, count), generate
+
+
+@intrinsic
+def store_tile(typing, sums, biases, first, low, high, add, acts, to, step):  # type: ignore[no-untyped-def]
+    """As store_sums, a whole tile of fprop_tile.
+
+    Row i, with the bias biases[first + i], is stored from acts[to + i * step] on.
+    """
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        sums, biases, first, low, high, add, acts, to, step = args
+        low, high = _splat(builder, low), _splat(builder, high)
+
+        def element(argument: int, array: Any, index: Any) -> Any:
+            return _address(context, builder, signature.args[argument], array, index)
+
+        def store(adds: bool) -> None:
+            for i in range(ROWS):
+                bias = builder.load(element(1, biases, builder.add(first, _INDEX(i))))
+                bias, row = _splat(builder, bias), builder.add(to, builder.mul(step, _INDEX(i)))
+                for j in range(FPROP_COLUMNS):
+                    at = _INDEX((i * FPROP_COLUMNS + j) * LANES)
+                    target = element(6, acts, builder.add(row, _INDEX(j * LANES)))
+                    target = _as_vector(builder, target)
+                    y = builder.load(_as_vector(builder, element(0, sums, at)), align=4)
+                    y = builder.fadd(y, bias)
+                    if adds:
+                        y = builder.fadd(y, builder.load(target, align=4))
+                    builder.store(_clamp(builder, y, low, high), target, align=4)
+
+        with builder.if_else(builder.trunc(add, ir.IntType(1))) as (adding, overwriting):
+            with adding:
+                store(True)
+            with overwriting:
+                store(False)
+        return context.get_dummy_value()
+
+    return types.void(sums, biases, first, low, high, add, acts, to, step), generate
+
+
+def _clamp(builder: Any, y: Any, low: Any, high: Any) -> Any:
+    y = builder.select(builder.fcmp_ordered("<", y, low), low, y)
+    return builder.select(builder.fcmp_ordered(">", y, high), high, y)
 
 
 def _pack(width: int) -> Any:

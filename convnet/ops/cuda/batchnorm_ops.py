@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from convnet.neurons import Neuron
-from convnet.ops.cuda.launch import BLOCK, LANES, TEAMS, checked
+from convnet.ops.cuda.launch import BLOCK, LANES, TEAMS, checked, parts_of_rows
 from convnet.ops.cuda.neurons import NeuronLauncher, neuron_arguments
 from convnet.ops.layout import channels_of
 from convnet.ops.roles import Array, In, InOut, Out
 from convnet.ops.spec.batchnorm import BatchnormOps
-
-SUM_PARTS = 32  # of a channel at most, where something is summed
 
 
 class CudaBatchnormOps(NeuronLauncher, BatchnormOps):
@@ -19,7 +17,7 @@ class CudaBatchnormOps(NeuronLauncher, BatchnormOps):
 
     def batchnorm_stats(self, images: In, statistics: Out) -> None:
         C, length = channels_of(images)
-        parts = _parts(length, SUM_PARTS)
+        parts = parts_of_rows(C, length)
         scratch = self._scratch(3 * C * parts)
         self._blocks("part_stats", C, parts, checked("images", images, C, length), scratch, length)
         self._numbers(
@@ -66,7 +64,7 @@ class CudaBatchnormOps(NeuronLauncher, BatchnormOps):
         relu: bool = False,
     ) -> None:
         C, length = channels_of(images)
-        parts = _parts(length, SUM_PARTS)
+        parts = parts_of_rows(C, length)
         scratch = self._scratch(2 * C * parts)
         self._blocks(
             "batchnorm_sums",
@@ -125,9 +123,9 @@ class CudaBatchnormOps(NeuronLauncher, BatchnormOps):
         self._launch("batchnorm", name, (C, parts), (LANES, TEAMS), *args)
 
 
-def _parts(length: int, most: int = 1024) -> int:
+def _parts(length: int) -> int:
     """Blocks for a channel; each thread has four numbers or more."""
-    return min(most, -(-length // (4 * BLOCK)))
+    return min(1024, -(-length // (4 * BLOCK)))
 
 
 def _layer(

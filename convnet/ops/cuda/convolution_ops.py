@@ -9,7 +9,7 @@ from convnet.errors import DeviceError
 from convnet.geometry import Window
 from convnet.neurons import Neuron
 from convnet.ops.cuda.driver import Driver, dotted
-from convnet.ops.cuda.launch import checked
+from convnet.ops.cuda.launch import checked, parts_of_rows
 from convnet.ops.cuda.neurons import NeuronLauncher
 from convnet.ops.cuda.tiles import DIRECTIONS, QUAD, Cut, Direction, Product, choose, products
 from convnet.ops.roles import Array, In, Out
@@ -152,7 +152,13 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
 
     def bias_grad(self, acts_grad: In, biases_grad: Out, add: bool = False) -> None:
         rows = biases_grad.size
-        values = checked("acts_grad", acts_grad, rows, acts_grad.size // rows)
+        length = acts_grad.size // rows
+        values = checked("acts_grad", acts_grad, rows, length)
+        parts = parts_of_rows(rows, length)
+        if parts > 1:
+            sums = self._scratch(rows * parts)
+            self._sum_rows(values, rows, sums, parts=parts)
+            values = sums
         self._sum_rows(values, rows, checked("biases_grad", biases_grad, rows), add)
 
     def _fprop(

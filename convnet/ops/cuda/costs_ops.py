@@ -50,6 +50,23 @@ class CudaCostOps(Launcher, CostOps):
         )
         self._sum_rows(by_image, 3, checked("values", values, 3))
 
+    def softmax_logreg_fprop(
+        self, labels: In, inputs: In, top: int, acts: Out, values: Out
+    ) -> None:
+        rows, N = rows_of(inputs)
+        by_image = self._scratch(3 * N)
+        self._columns(
+            "costs",
+            "softmax_logreg_fprop",
+            N,
+            checked("labels", labels, N),
+            checked("inputs", inputs, rows, N),
+            top,
+            checked("acts", acts, rows, N),
+            *(by_image, rows),
+        )
+        self._sum_rows(by_image, 3, checked("values", values, 3))
+
     def logreg_bprop(
         self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False
     ) -> None:

@@ -20,6 +20,10 @@ REMEDY = "take smaller minibatches"
 BLOCK = 256
 LANES, TEAMS = 32, 8
 
+# Blocks that sum up long rows. In all: eight for each multiprocessor of a large GPU. For one row at
+# most: their sums are then put together by one block, or by one thread.
+SUM_BLOCKS, SUM_PARTS = 1024, 32
+
 
 def checked(name: str, array: Array, *shape: int) -> Array:
     """`array`, which must hold float32 numbers of `shape`, however they are shaped.
@@ -37,6 +41,11 @@ def checked(name: str, array: Array, *shape: int) -> Array:
             f"'{name}' has {array.size} numbers; a kernel works on fewer than {MAX_SIZE}: {REMEDY}"
         )
     return array
+
+
+def parts_of_rows(rows: int, length: int) -> int:
+    """Blocks for each of the rows that are summed up; a thread has four numbers or more."""
+    return min(SUM_PARTS, -(-length // (4 * BLOCK)), -(-SUM_BLOCKS // rows))
 
 
 class Launcher:
@@ -75,10 +84,12 @@ class Launcher:
         """A block per 32 images; N becomes the last argument."""
         self._launch(file, name, (-(-N // LANES),), (LANES, TEAMS), *args, N)
 
-    def _sum_rows(self, values: Array, rows: int, sums: Array, add: bool = False) -> None:
-        """sums(row) = sum of values(row, :)."""
+    def _sum_rows(
+        self, values: Array, rows: int, sums: Array, add: bool = False, parts: int = 1
+    ) -> None:
+        """sums(row, part) = sum of every parts-th piece of values(row, :)."""
         length = values.size // rows
-        self._launch("sums", "sum_rows", (rows,), (LANES, TEAMS), values, sums, add, length)
+        self._launch("sums", "sum_rows", (rows, parts), (LANES, TEAMS), values, sums, add, length)
 
     def _scratch(self, size: int) -> Array:
         """Memory for one operation: what the operation before had may be in it."""

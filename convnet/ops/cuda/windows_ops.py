@@ -88,6 +88,39 @@ class CudaWindowOps(Launcher, WindowOps):
             add,
         )
 
+    def pool_l2_fprop(self, g: Pool, images: In, acts: Out) -> None:
+        N = images.shape[-1]
+        self._pool(
+            "l2_fprop",
+            g,
+            g.acts_shape,
+            N,
+            checked("images", images, *g.images_shape, N),
+            checked("acts", acts, *g.acts_shape, N),
+        )
+
+    def pool_l2_bprop(
+        self,
+        g: Pool,
+        images: In,
+        acts: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        N = images.shape[-1]
+        self._pool(
+            "l2_bprop",
+            g,
+            g.images_shape,
+            N,
+            checked("images", images, *g.images_shape, N),
+            checked("acts", acts, *g.acts_shape, N),
+            checked("acts_grad", acts_grad, *g.acts_shape, N),
+            checked("images_grad", images_grad, *g.images_shape, N),
+            add,
+        )
+
     def rnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
         shape = images.shape
         self._norm(

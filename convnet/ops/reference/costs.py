@@ -26,6 +26,12 @@ class ReferenceCostOps(CostOps):
         values[0] = -np.log(label_values(labels, probs)).sum()
         values[1:] = lacking_shares(labels, probs, top)
 
+    def softmax_logreg_fprop(
+        self, labels: In, inputs: In, top: int, acts: Out, values: Out
+    ) -> None:
+        self.softmax_fprop(inputs, acts)
+        self.logreg_cost(labels, acts, top, values)
+
     @np.errstate(divide="ignore")  # as in logreg_cost
     def logreg_bprop(
         self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False

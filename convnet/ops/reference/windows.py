@@ -54,6 +54,25 @@ class ReferenceWindowOps(WindowOps):
             total[window] += acts_grad[output] / (height * width if divide else 1)
         store(images_grad, total, add)
 
+    def pool_l2_fprop(self, g: Pool, images: In, acts: Out) -> None:
+        for output, window in _pool_windows(g):
+            acts[output] = np.sqrt((images[window] ** 2).sum(axis=(1, 2), keepdims=True))
+
+    def pool_l2_bprop(
+        self,
+        g: Pool,
+        images: In,
+        acts: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        total = np.zeros_like(images)
+        for output, window in _pool_windows(g):
+            sloped = np.where(acts[output] > 0, acts[output], np.inf)
+            total[window] += acts_grad[output] * images[window] / sloped
+        store(images_grad, total, add)
+
     def rnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
         _norm_fprop(norm, _PIXELS, images, denoms, acts)
 

@@ -29,6 +29,12 @@ class CostOps(ABC):
         """
 
     @abstractmethod
+    def softmax_logreg_fprop(
+        self, labels: In, inputs: In, top: int, acts: Out, values: Out
+    ) -> None:
+        """softmax_fprop and logreg_cost in one; acts are the probabilities. In place."""
+
+    @abstractmethod
     def logreg_bprop(
         self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False
     ) -> None:

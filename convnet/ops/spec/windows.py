@@ -41,6 +41,25 @@ class WindowOps(ABC):
         """Each pixel gets acts_grad (divided likewise) of every window that holds it."""
 
     @abstractmethod
+    def pool_l2_fprop(self, g: Pool, images: In, acts: Out) -> None:
+        """acts = sqrt of the sum of images^2 over the existing pixels of each window."""
+
+    @abstractmethod
+    def pool_l2_bprop(
+        self,
+        g: Pool,
+        images: In,
+        acts: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool = False,
+    ) -> None:
+        """images_grad = images * sum of acts_grad / acts over the windows that hold the pixel.
+
+        Windows of zeros, where the root has no slope, count for nothing.
+        """
+
+    @abstractmethod
     def rnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
         """acts = images * denoms^-power, denoms = D of Norm; all (C,H,W,N); over pixels."""
 

@@ -20,6 +20,7 @@ OPS, RELU = CpuOps(), parse_neuron("relu")
 # Large enough that the work is shared: see jit.SHARED.
 G = Window(3, 13, 11, 40, 3, 1, 2)
 N = 70
+POINTWISE = Window(40, 6, 5, 3, 1, 0, 2, 1, 3)
 BLUR = Resampling(3, gaussian(13, 5, 1.5), gaussian(11, 5, 1.5))
 
 
@@ -30,11 +31,24 @@ def random(*shape: int) -> np.ndarray:
 IMAGES, ACTS = random(*G.images_shape, N), random(*G.acts_shape, N)
 CONV, LOCAL, MATRIX = random(*G.conv_filters_shape), random(*G.local_filters_shape), random(429, 50)
 ROWS = random(50, N)
+WEIGHTS, SEEN = random(*POINTWISE.conv_filters_shape), random(*POINTWISE.acts_shape, N)
 
 OPERATIONS: dict[str, tuple[Callable[[np.ndarray], None], tuple[int, ...]]] = {
     "conv_fprop": (lambda y: OPS.conv_fprop(G, IMAGES, CONV, None, RELU, y), ACTS.shape),
     "conv_dgrad": (lambda y: OPS.conv_dgrad(G, CONV, ACTS, y), IMAGES.shape),
     "conv_wgrad": (lambda y: OPS.conv_wgrad(G, IMAGES, ACTS, y), CONV.shape),
+    "pointwise_fprop": (
+        lambda y: OPS.conv_fprop(POINTWISE, ACTS[:, :6, :5].copy(), WEIGHTS, None, RELU, y),
+        SEEN.shape,
+    ),
+    "pointwise_dgrad": (
+        lambda y: OPS.conv_dgrad(POINTWISE, WEIGHTS, SEEN, y),
+        (*POINTWISE.images_shape, N),
+    ),
+    "pointwise_wgrad": (
+        lambda y: OPS.conv_wgrad(POINTWISE, ACTS[:, :6, :5].copy(), SEEN, y),
+        WEIGHTS.shape,
+    ),
     "local_fprop": (lambda y: OPS.local_fprop(G, IMAGES, LOCAL, None, RELU, y), ACTS.shape),
     "local_dgrad": (lambda y: OPS.local_dgrad(G, LOCAL, ACTS, y), IMAGES.shape),
     "local_wgrad": (lambda y: OPS.local_wgrad(G, IMAGES, ACTS, y), LOCAL.shape),

@@ -12,7 +12,7 @@ from convnet.geometry import Window
 from convnet.neurons import NEURON_TYPES
 from convnet.ops.base import Ops
 from convnet.ops.cuda.emulated.driver import EmulatedDriver
-from convnet.ops.cuda.launch import checked
+from convnet.ops.cuda.launch import checked, parts_of_rows
 from convnet.ops.cuda.neurons import KINDS
 from convnet.ops.cuda.ops import CudaOps
 from tests import reference
@@ -66,6 +66,21 @@ def test_a_gradient_in_parts(ops: Ops) -> None:
     np.testing.assert_array_equal(once, twice)
 
 
+@pytest.mark.parametrize(
+    ("rows", "length", "parts"),
+    [
+        (1, 1, 1),
+        (3, 4 * 256 + 1, 2),
+        (3, 10**6, 32),
+        (64, 55 * 55 * 128, 16),
+        (384, 13 * 13 * 128, 3),
+        (4096, 10**6, 1),
+    ],
+)
+def test_blocks_that_sum_up_a_row(rows: int, length: int, parts: int) -> None:
+    assert parts_of_rows(rows, length) == parts
+
+
 def test_nothing_to_do(ops: Ops) -> None:
     """Not even a launch, which CUDA would refuse."""
     target = uploaded(ops, np.ones((2, 3)))
@@ -89,7 +104,7 @@ def test_the_order_of_threads_does_not_matter() -> None:
         got = [
             apply(ops, "conv_wgrad", g=g, **arrays, filters_grad=g.conv_filters_shape),
             apply(ops, "softmax_fprop", inputs=classes, acts=classes.shape),
-            apply(ops, "bias_grad", acts_grad=classes, biases_grad=(10,)),
+            apply(ops, "bias_grad", acts_grad=arrays["acts_grad"], biases_grad=(3,)),
             apply(ops, "sum2_cost", inputs=arrays["images"], values=(1,)),
         ]
         results.append([value for outputs in got for value in outputs.values()])

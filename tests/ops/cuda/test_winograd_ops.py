@@ -196,17 +196,32 @@ def test_where_it_is_taken() -> None:
 
 def test_layers_of_the_shipped_nets() -> None:
     """In all directions alike."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for net, shape, _ in NETS:
-        windows = {
+    windows = {
+        net: {
             name: layer.windows[0]
             for name, layer in graph(net, shape).items()
             if layer.type_name == "conv"
         }
-        for direction in DIRECTIONS:
-            found[net, direction] = [
-                name for name, g in windows.items() if is_faster(plan(g, direction, 128))
-            ]
+        for net, shape, _ in NETS
+    }
+    found = {
+        (net, direction): [n for n, g in of.items() if is_faster(plan(g, direction, 128))]
+        for net, of in windows.items()
+        for direction in DIRECTIONS
+    }
+
+    def wide(net: str) -> list[str]:
+        return [
+            name
+            for name, g in windows[net].items()
+            if (g.filter_size, g.stride) == (3, 1) and g.channels >= 64
+        ]
+
+    resnet50 = [
+        f"conv{stage}{block}2"
+        for stage, blocks in ((2, "abc"), (3, "bcd"), (4, "bcdef"), (5, "bc"))
+        for block in blocks
+    ]
     last_three = ["conv3", "conv4", "conv5"]
     expected = {
         "tiny-imagenet": last_three,
@@ -217,11 +232,11 @@ def test_layers_of_the_shipped_nets() -> None:
         "imagenet-2gpu-model": [f"conv{i}{half}" for i in (3, 4, 5) for half in "ab"],
         "imagenet-vgg11": [f"conv{i}" for i in range(2, 9)],
         "cifar10-resnet20": ["conv4a2", *(f"conv4{block}" for block in ("b1", "b2", "c1", "c2"))],
-        "imagenet-resnet50": [
-            f"conv{stage}{block}2"
-            for stage, blocks in ((2, "abc"), (3, "bcd"), (4, "bcdef"), (5, "bc"))
-            for block in blocks
-        ],
+        "imagenet-resnet50": resnet50,
+        "face-resnet50-tasks": resnet50,
+        "face-nn4-small2": ["conv2b", "conv3a3b", "conv3b3b"],
+        "faces-orl": ["conv3"],
+        **{net: wide(net) for net in ("face-center", "face-iresnet18", "face-iresnet50")},
     }
     for (net, _), names in found.items():
         assert names == expected.get(net, []), net
