@@ -55,7 +55,8 @@ class CudaOps(
         self.name = f"cuda ({driver.name})"
 
     def scratch_size(self, run: Callable[[Ops], None]) -> int:
-        dry = CudaOps(DryDriver(self._driver.arch), self._precision)
+        like_ours = DryDriver(self._driver.arch, self._driver.multiprocessors)
+        dry = CudaOps(like_ours, self._precision)
         run(dry)
         return 0 if dry._held is None else int(dry._held.size)
 
