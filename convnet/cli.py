@@ -82,9 +82,7 @@ def profile(arguments: Sequence[str]) -> int:
     from convnet.profile import measure_peak, profile, table
 
     parser = make_parser("python -m convnet profile", "Prints how long each operation takes.")
-    _add_net_options(parser)
-    _add_mini(parser)
-    parser.add_argument("--test", choices=("0", "1"), default="0", help="a testing step instead")
+    _add_step_options(parser)
     parser.add_argument(
         "--threads", type=checked(positive), metavar="N", help="to compute with [one a core]"
     )
@@ -95,6 +93,13 @@ def profile(arguments: Sequence[str]) -> int:
     timings = profile(net, TEST if args.test == "1" else TRAIN)
     report.text(table(timings, measure_peak()))
     return 0
+
+
+def _add_step_options(parser: Any) -> None:
+    """Options that name a step of a net."""
+    _add_net_options(parser)
+    _add_mini(parser)
+    parser.add_argument("--test", choices=("0", "1"), default="0", help="a testing step instead")
 
 
 def _add_net_options(parser: Any, default: str = "") -> None:
@@ -235,7 +240,12 @@ def kernels(arguments: Sequence[str]) -> int:
     from convnet.inspection.report import ARCHITECTURES, compile_all, faults, kernel_rows
     from convnet.layer_types.base import CHECK, TRAIN
 
-    parser = make_parser("python -m convnet kernels", kernels.__doc__ or "")
+    if arguments and arguments[0] in NET_ACTIONS:
+        return NET_ACTIONS[arguments[0]](arguments[1:])
+    parser = make_parser(
+        "python -m convnet kernels",
+        f"{kernels.__doc__} More: kernels {' | '.join(NET_ACTIONS)}, with --help.",
+    )
     parser.add_argument(
         "action",
         choices=("list", "compile", "report"),
@@ -277,6 +287,53 @@ def kernels(arguments: Sequence[str]) -> int:
         if found := [fault for result in compiled for fault in faults(result)]:
             raise DeviceError("\n".join(found))
     return 0
+
+
+def roofline(arguments: Sequence[str]) -> int:
+    """Prints how long each operation of a step takes on a GPU at least, by its published peaks."""
+    from convnet.layer_types.base import TEST, TRAIN
+    from convnet.precision import Precision
+    from convnet.recording import record
+    from convnet.roofline import GPUS, table
+
+    parser = make_parser("python -m convnet kernels roofline", roofline.__doc__ or "")
+    _add_step_options(parser)
+    parser.add_argument("--device", choices=tuple(GPUS), default="a100", help="GPU [a100]")
+    parser.add_argument(
+        "--precision", choices=[*map(str, Precision)], default="fp32", help="of products [fp32]"
+    )
+    args = parser.parse_args(arguments)
+    recording = record(_read_net(args), TEST if args.test == "1" else TRAIN, args.mini)
+    calls, gpu, precision = recording.program.calls, GPUS[args.device], Precision(args.precision)
+    report.text(report.columns(table(calls, args.mini, gpu, precision), texts=4))
+    report.text(
+        f"at the peaks of the {gpu.name}: {gpu.flops[precision] / 1e12:.0f} TFLOP/s "
+        f"({precision}), {gpu.bytes / 1e9:.0f} GB/s; arithmetic, not run on a GPU"
+    )
+    return 0
+
+
+def count(arguments: Sequence[str]) -> int:
+    """Counts how the kernels of a step use the memory of a GPU, on the emulated device."""
+    from convnet.layer_types.base import TEST, TRAIN
+    from convnet.net import Net
+    from convnet.ops.cuda.emulated import EmulatedDriver
+    from convnet.ops.cuda.emulated.counts import table
+    from convnet.ops.cuda.ops import CudaOps
+    from convnet.profile import random_batch
+
+    parser = make_parser("python -m convnet kernels count", count.__doc__ or "")
+    _add_step_options(parser)
+    args = parser.parse_args(arguments)
+    driver = EmulatedDriver("count")
+    net = Net(_read_net(args), CudaOps(driver), batch_size=args.mini)
+    driver.counts.clear()
+    net.time_calls(random_batch(net), TEST if args.test == "1" else TRAIN)
+    report.text(report.columns(table(driver.counts), texts=4))
+    return 0
+
+
+NET_ACTIONS = {"roofline": roofline, "count": count}
 
 
 def parse_architectures(text: str) -> list[int]:

@@ -6,7 +6,7 @@ read them from here and compute none themselves. Letters used throughout the pro
     C, H, W   channels, height and width of the images
     N         images (cases) of a minibatch, the innermost dimension of every activity
     F         filters (output channels), all groups together
-    K         side of the square filter
+    K         side of a square filter
     P, Q      height and width of the output (cuda-convnet: modules)
 
 Activities are float arrays of shape (channels, height, width, N), C-contiguous.
@@ -15,6 +15,7 @@ Activities are float arrays of shape (channels, height, width, N), C-contiguous.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from convnet.errors import ShapeError
 
@@ -39,12 +40,32 @@ class Shape:
         return f"{self.channels}x{self.height}x{self.width}"
 
 
-def window_count(size: int, filter_size: int, padding: int, stride: int) -> int:
-    """1 + ceil((2 padding + size - filter_size) / stride), as in cuda-convnet.
+class Side(NamedTuple):
+    """The rows of a Window, or its columns.
 
-    The last window may stick out beyond the padding; pixels that do not exist count as zero.
+    pixels of the image, filter_size, padding, stride; the windows that are asked for, or 0.
     """
-    return 1 + -(-(2 * padding + size - filter_size) // stride)
+
+    pixels: int
+    filter_size: int
+    padding: int
+    stride: int
+    modules: int
+
+    @property
+    def outputs(self) -> int:
+        """Windows: those asked for, or 1 + ceil((2 padding + pixels - filter_size) / stride).
+
+        The latter as in cuda-convnet: the last window may stick out beyond the padding; pixels
+        that do not exist count as zero.
+        """
+        beyond = 2 * self.padding + self.pixels - self.filter_size
+        return self.modules or 1 - -beyond // self.stride
+
+    @property
+    def last(self) -> int:
+        """The first pixel of the last window, were it that of `modules`."""
+        return (self.modules - 1) * self.stride - self.padding
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,9 @@ class Window:
     Output pixel (p, q) sees image rows p * stride - padding + (0 .. K-1), columns likewise.
     P = Q = `modules` where it is given (> 0), else as many as cover the padded image. Pixels that
     no window holds have the gradient 0.
+
+    Filter size, padding and modules are those of the columns; of the rows too, unless these have
+    their own (filter_size_y and so on). Such filters have KY * KX rows in place of K * K.
     """
 
     channels: int
@@ -73,6 +97,9 @@ class Window:
     stride: int = 1
     groups: int = 1
     modules: int = 0
+    filter_size_y: int | None = None
+    padding_y: int | None = None
+    modules_y: int | None = None
 
     def __post_init__(self) -> None:
         if self.channels % self.groups:
@@ -85,35 +112,52 @@ class Window:
                 f"filters must be a multiple of groups; "
                 f"found filters={self.filters}, groups={self.groups}"
             )
-        for side, size in (("height", self.height), ("width", self.width)):
-            if self.filter_size > size + 2 * self.padding:
+        for name, y, side in (("height", "Y", self.rows), ("width", "X", self.columns)):
+            key = "filterSizeY" if y == "Y" and self.filter_size_y is not None else "filterSize"
+            if side.filter_size > side.pixels + 2 * side.padding:
                 raise ShapeError(
-                    f"filterSize must be at most the padded image's {side}, "
-                    f"{size} + 2*{self.padding}; found filterSize={self.filter_size}"
+                    f"{key} must be at most the padded image's {name}, "
+                    f"{side.pixels} + 2*{side.padding}; found {key}={side.filter_size}"
                 )
-            covered = (self.modules - 1) * self.stride - self.padding + self.filter_size
+            covered = side.last + side.filter_size
             # Of what lies beyond the last window a window would have to stick out.
-            if self.modules and covered + self.stride <= size:
+            if side.modules and covered + side.stride <= side.pixels:
+                key = "modulesY" if y == "Y" and self.modules_y is not None else "modulesX"
                 raise ShapeError(
-                    f"modulesX={self.modules} windows cover {covered} pixels of the image's "
-                    f"{side}, {size}; leave it out or take more"
+                    f"{key}={side.modules} windows cover {covered} pixels of the image's "
+                    f"{name}, {side.pixels}; leave it out or take more"
                 )
+
+    @property
+    def rows(self) -> Side:
+        own = (self.filter_size_y, self.padding_y, self.modules_y)
+        size, padding, modules = (
+            usual if y is None else y
+            for y, usual in zip(own, (self.filter_size, self.padding, self.modules), strict=True)
+        )
+        return Side(self.height, size, padding, self.stride, modules)
+
+    @property
+    def columns(self) -> Side:
+        return Side(self.width, self.filter_size, self.padding, self.stride, self.modules)
+
+    @property
+    def is_square(self) -> bool:
+        """Whether rows and columns have equal filters and padding."""
+        return self.rows[1:3] == self.columns[1:3]
 
     @property
     def all_see_pixels(self) -> bool:
         """Whether no window lies beyond the image, as the last of `modules` may."""
-        last = (self.modules - 1) * self.stride - self.padding
-        return last < min(self.height, self.width)
+        return all(side.last < side.pixels for side in (self.rows, self.columns))
 
     @property
     def out_height(self) -> int:
-        return self.modules or window_count(
-            self.height, self.filter_size, self.padding, self.stride
-        )
+        return self.rows.outputs
 
     @property
     def out_width(self) -> int:
-        return self.modules or window_count(self.width, self.filter_size, self.padding, self.stride)
+        return self.columns.outputs
 
     @property
     def group_channels(self) -> int:
@@ -124,9 +168,13 @@ class Window:
         return self.filters // self.groups
 
     @property
+    def filter_pixels(self) -> int:
+        return self.rows.filter_size * self.columns.filter_size
+
+    @property
     def taps(self) -> int:
         """Weights per filter (and, in a local layer, per output pixel)."""
-        return self.group_channels * self.filter_size**2
+        return self.group_channels * self.filter_pixels
 
     @property
     def out_pixels(self) -> int:
@@ -156,12 +204,13 @@ class Window:
 
 @dataclass(frozen=True)
 class Pool:
-    """Pooling over square windows, per channel; or over rows alone, if `tall`.
+    """Pooling over windows, per channel; or over rows alone, if `tall`.
 
-    images (C, H, W, N) -> acts (C, P, Q, N). Window (p, q) covers rows
-    start + p * stride .. + size - 1, clipped to the image; columns likewise. `start` may be
-    negative. P = Q = `outputs` where it is given (> 0), else
-    ceil((H - start - size) / stride) + 1. A tall window (p, q) covers those rows of column q.
+    images (C, H, W, N) -> acts (C, P, Q, N). Window (p, q) covers columns
+    start + q * stride .. + size - 1, clipped to the image; `start` may be negative.
+    Q = `outputs` where it is given (> 0), else ceil((W - start - size) / stride) + 1. Rows
+    likewise, with size_y, start_y and outputs_y where these are given. A tall window (p, q) covers
+    those rows of column q.
     """
 
     channels: int
@@ -172,34 +221,37 @@ class Pool:
     start: int = 0
     outputs: int = 0
     tall: bool = False
+    size_y: int | None = None
+    start_y: int | None = None
+    outputs_y: int | None = None
 
     def __post_init__(self) -> None:
-        sides = (("height", self.height), ("width", self.width))
-        for side, size in sides[:1] if self.tall else sides:
-            if self.size > size:
+        rows = ("Y" if self.size_y is not None else "X", "height", self.height)
+        columns = ("X", "width", self.width)
+        for (y, name, pixels), (start, stride, size), count in (
+            (rows, self.row_windows, self.out_height),
+            (columns, self.column_windows, self.out_width),
+        ):
+            if size > pixels:
                 raise ShapeError(
-                    f"sizeX must be at most the image's {side}, {size}; found sizeX={self.size}"
+                    f"size{y} must be at most the image's {name}, {pixels}; found size{y}={size}"
                 )
             # Every window must hold at least one pixel, else its maximum or mean is undefined.
-            last = self.start + (self._count(size) - 1) * self.stride
-            if self._count(size) < 1 or last >= size or self.start + self.size <= 0:
+            last = start + (count - 1) * stride
+            if count < 1 or last >= pixels or start + size <= 0:
                 raise ShapeError(
-                    f"every pooling window must overlap the image's {side}, {size}; found "
-                    f"{self._count(size)} windows, the first at {self.start}, the last at {last}"
+                    f"every pooling window must overlap the image's {name}, {pixels}; found "
+                    f"{count} windows, the first at {start}, the last at {last}"
                 )
-
-    def _count(self, size: int) -> int:
-        if self.outputs > 0:
-            return self.outputs
-        return 1 + -(-(size - self.start - self.size) // self.stride)
 
     @property
     def out_height(self) -> int:
-        return self._count(self.height)
+        outputs = self.outputs if self.outputs_y is None else self.outputs_y
+        return outputs or _count(self.row_windows, self.height)
 
     @property
     def out_width(self) -> int:
-        return self.width if self.tall else self._count(self.width)
+        return (0 if self.tall else self.outputs) or _count(self.column_windows, self.width)
 
     @property
     def images_shape(self) -> tuple[int, int, int]:
@@ -212,12 +264,13 @@ class Pool:
     @property
     def row_windows(self) -> tuple[int, int, int]:
         """Start, stride and size of the windows, in rows."""
-        return (self.start, self.stride, self.size)
+        start = self.start if self.start_y is None else self.start_y
+        return (start, self.stride, self.size if self.size_y is None else self.size_y)
 
     @property
     def column_windows(self) -> tuple[int, int, int]:
         """Start, stride and size of the windows, in columns."""
-        return (0, 1, 1) if self.tall else self.row_windows
+        return (0, 1, 1) if self.tall else (self.start, self.stride, self.size)
 
     def rows(self, p: int) -> range:
         """Image rows of output row p."""
@@ -226,6 +279,12 @@ class Pool:
     def columns(self, q: int) -> range:
         """Image columns of output column q."""
         return _clipped(q, self.column_windows, self.width)
+
+
+def _count(windows: tuple[int, int, int], pixels: int) -> int:
+    """As many windows as cover the pixels."""
+    start, stride, size = windows
+    return 1 - (start + size - pixels) // stride
 
 
 def _clipped(i: int, windows: tuple[int, int, int], length: int) -> range:

@@ -101,6 +101,19 @@ def consumers(graph: Graph, layer: Layer) -> list[Layer]:
     return [other for other in graph.values() if layer in other.inputs]
 
 
+def freeze(graph: Graph, name: str) -> None:
+    """Lets a layer, and all layers that it depends on, learn no more.
+
+    Raises:
+        KeyError: there is no such layer.
+    """
+    frozen = {graph[name].name}
+    for layer in reversed(graph.values()):
+        if layer.name in frozen:
+            layer.freeze()
+            frozen.update(source.name for source in layer.inputs)
+
+
 def feature_layer(graph: Graph, name: str) -> Layer:
     """The layer whose output is meant when a user asks for the features of `name`.
 

@@ -26,15 +26,22 @@ class Lasting:
         ShapeError: the graph's matrices have memory, so it serves another net.
     """
 
-    def __init__(self, graph: Graph, ops: Ops, initial: Callable[[Parameter], np.ndarray]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        ops: Ops,
+        accumulate: int,
+        initial: Callable[[Parameter], np.ndarray],
+    ) -> None:
         """
         Args:
+            accumulate: see convnet.updates.
             initial: the first values of a parameter.
         """
         self._ops = ops
         self.parameters = {p.name: p for p in graph_parameters(graph)}
         states = [state for layer in graph.values() for state in layer.states]
-        self._sums = [p.gradient for p in carried_parameters(graph)]
+        self._sums = [p.gradient for p in carried_parameters(graph, accumulate)]
         self.buffers = [b for p in self.parameters.values() for b in (p.value, p.increment)]
         self.buffers += [state.value for state in states] + self._sums
         if any(buffer.storage.array is not None for buffer in self.buffers):

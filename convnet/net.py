@@ -91,7 +91,7 @@ class Net:
         self._recordings: dict[Mode, Recording] = {}
         self._steps = 0
         self._last: _Pass | None = None
-        self._lasting = Lasting(graph, ops, lambda p: self._initial(p, initial))
+        self._lasting = Lasting(graph, ops, updates.accumulate, lambda p: self._initial(p, initial))
         self._keep: set[str] = set()
         self.keep(*keep)
         self.data_layers = [x for x in graph.values() if isinstance(x, DataLayer)]
@@ -270,11 +270,14 @@ class Net:
         self._last = _Pass(recording, mode, cases)
         data = self._data(recording, matrices)
         self._runner.run(recording.program, cases, clock, data, stop="backward")
-        return {name: self._sum(recording, name, cases) for name in recording.values}
+        return {
+            cost.name: cost.reported(self._sum(recording, cost.name, cases), matrices)
+            for cost in self.costs
+        }
 
     def _sum(self, recording: Recording, cost: str, cases: int) -> np.ndarray:
-        """The values of a cost, summed over the parts of the minibatch."""
-        total = sum(
+        """The computed values of a cost, summed over the parts of the minibatch."""
+        return sum(
             (
                 self.ops.download(self._runner.array(recording.program, values, cases))
                 for values in recording.values[cost]
@@ -282,9 +285,6 @@ class Net:
             ),
             start=np.zeros(()),
         )
-        layer = self.graph[cost]
-        assert isinstance(layer, CostLayer)
-        return total[: len(layer.value_names)]
 
     def objective(self, costs: Costs) -> float:
         """What is minimised, of the values of the costs."""
@@ -312,9 +312,9 @@ class Net:
             array = self.ops.empty(host.size).reshape(host.shape)
             self.ops.upload(host, array)
             arrays.append(array)
-        values = self.ops.empty(len(cost.value_names))
+        values = self.ops.empty(cost.computed)
         self.ops.logreg_cost(arrays[0], arrays[1], cost.top, values)
-        return self.ops.download(values).astype(np.float64)
+        return cost.reported(self.ops.download(values).astype(np.float64), matrices)
 
     def backward(self) -> None:
         """Gradients (and, in TRAIN mode, the update) for the minibatch of the last forward.

@@ -88,6 +88,14 @@ def parse_float(text: str) -> float:
     raise ValueError(f"expected a number; found '{text}'")
 
 
+def not_negative(text: str) -> float:
+    """Raises: ValueError for text that is no number of at least 0."""
+    value = parse_float(text)
+    if value >= 0:
+        return value
+    raise ValueError(f"expected a number of at least 0; found '{text}'")
+
+
 def fraction(text: str) -> float:
     """Raises: ValueError for text that is no number between 0 and 1, both excluded."""
     value = parse_float(text)
@@ -147,6 +155,10 @@ class Options:
     save_file: str = _option("", "the run's directory itself; goes on from it if it exists")
     load_file: str = _option("", "checkpoint file or run directory to go on from", saved=False)
 
+    init_from: str = _option(
+        "", "checkpoint whose weights a new run begins with, where they fit", saved=False
+    )
+
     # What to train and test on.
     train_range: list[int] = _option([], "batches to train on, e.g. 1-5", parse_range)
     test_range: list[int] = _option([], "batches to test on", parse_range)
@@ -174,7 +186,18 @@ class Options:
     lr_min: float = _option(
         0.001, "stop when rates are below this part of those of the parameter file", fraction
     )
-
+    warm_up: int = _option(
+        0, "rates grow to what they shall be in so many minibatches, 0 = at once", natural
+    )
+    clip_norm: float = _option(
+        0.0, "largest norm of all gradients together, per image; 0 = any", not_negative
+    )
+    accumulate: int = _option(
+        1, "minibatches whose gradients are summed up for an update", positive
+    )
+    freeze: list[str] = _option(
+        [], "these layers, and all that is below them, do not learn", parse_names
+    )
     check_finite: str = _option(
         "loss",
         "what is looked at for NaNs: loss, or all, gradients and weights too",
@@ -386,7 +409,9 @@ def check_saved(values: dict[str, Any]) -> None:
     """
     for name in values.keys() & FIELDS.keys():
         value, default = values[name], getattr(Options(), name)
-        if isinstance(default, list):
+        if FIELDS[name].metadata["parse"] is parse_names:
+            good = isinstance(value, list) and all(type(part) is str for part in value)
+        elif isinstance(default, list):
             least = -1 if name == "gpu" else 0
             good = isinstance(value, list) and all(type(n) is int and n >= least for n in value)
         else:

@@ -133,8 +133,8 @@ class _Tape:
         self.waits = mode.update and updates.wait
         if self.waits and len(self.levels) > 1:
             raise ConfigError(
-                "--check-finite all needs layers that all learn at the same time: give them equal "
-                "numbers of devices (gpu)"
+                "--clip-norm and --check-finite all need layers that all learn at the same time: "
+                "give them equal numbers of devices (gpu)"
             )
 
     def run(self, level: int, part: Part, below: _Scope | None) -> None:
@@ -196,7 +196,7 @@ class _Tape:
         y = self._value(layer, scope)
         dx = [self._input_gradient(i, scope) for i in layer.inputs]
         dy = scope.gradients.get(layer.name, y)
-        rhythms = {p: rhythm_of(self.graph, p) for p in layer.parameters}
+        rhythms = {p: rhythm_of(self.graph, p, self.updates.accumulate) for p in layer.parameters}
 
         def adds_to(parameter: Parameter) -> bool:
             if parameter in scope.begun:
@@ -258,10 +258,32 @@ class _Tape:
         for i, buffer in enumerate(looked_at):
             self.ops.sum2_cost(buffer, self.squares.rows(i, 1))
         self.marks["update"] = len(self.recorder.calls)
+        if self.updates.clip_norm:
+            self._clip(self.squares.rows(0, len(self.learning)))
         for parameter, rhythm, run in self.learning:
             self._update(parameter, rhythm, run)
         for layer in reversed(self.graph.values()):
             self._update_states(layer)
+
+    def _clip(self, squares: Buffer) -> None:
+        """Scales all gradients down where their norm is too large."""
+        if len({rhythm.period for _, rhythm, _ in self.learning}) > 1:
+            raise ConfigError(
+                "--clip-norm needs layers that all learn at the same time: give them all the same "
+                "updatePeriod, or none"
+            )
+        for parameter, rhythm, run in self.learning:
+            first = len(self.recorder.calls)
+            cases = rhythm.cases(parameter, self.batch_size)
+            self.recorder.layer = parameter.layer
+            self.ops.clip_norm(parameter.gradient, squares, self.updates.clip_norm * cases)
+            self._only_when_due(first, rhythm, run)
+
+    def _only_when_due(self, first: int, rhythm: Rhythm, run: int) -> None:
+        """The calls from number `first` on are run only where a sum of gradients is complete."""
+        if rhythm.carries:
+            for call in self.recorder.calls[first:]:
+                call.due = lambda clock: rhythm.is_due(clock.steps, run)
 
     def _update_states(self, layer: Layer) -> None:
         self.recorder.layer = layer.name
@@ -286,14 +308,12 @@ class _Tape:
         )
         for bound in parameter.bounds:
             self.ops.bound_columns(parameter.value, *bound)
-        if rhythm.carries:
-            for call in self.recorder.calls[first:]:
-                call.due = lambda clock: rhythm.is_due(clock.steps, run)
+        self._only_when_due(first, rhythm, run)
 
 
-def carried_parameters(graph: Graph) -> list[Parameter]:
+def carried_parameters(graph: Graph, accumulate: int) -> list[Parameter]:
     """Those whose gradients are summed over several minibatches, so must be remembered."""
-    return [p for p in graph_parameters(graph) if rhythm_of(graph, p).carries]
+    return [p for p in graph_parameters(graph) if rhythm_of(graph, p, accumulate).carries]
 
 
 def graph_parameters(graph: Graph) -> list[Parameter]:

@@ -104,9 +104,9 @@ class Rhythm:
         passes: of a minibatch.
     """
 
-    def __init__(self, parameter: Parameter, active: int, passes: int) -> None:
+    def __init__(self, parameter: Parameter, active: int, passes: int, accumulate: int) -> None:
         self.active = active
-        self.period = max(parameter.period, active)
+        self.period = max(parameter.period, active) * accumulate
         self.passes = passes
 
     @property
@@ -134,8 +134,12 @@ class Rhythm:
         return self.period * batch_size / self.passes
 
 
-def rhythm_of(graph: Mapping[str, Layer], parameter: Parameter) -> Rhythm:
-    """The rhythm in which a parameter of the net learns."""
+def rhythm_of(graph: Mapping[str, Layer], parameter: Parameter, accumulate: int) -> Rhythm:
+    """The rhythm in which a parameter of the net learns.
+
+    Args:
+        accumulate: factor of its period, see convnet.updates.
+    """
     counts = [layer.replicas for layer in graph.values()]
     active = graph[parameter.layer].replicas // min(counts)
-    return Rhythm(parameter, active, max(counts) // min(counts))
+    return Rhythm(parameter, active, max(counts) // min(counts), accumulate)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from convnet import options, report
@@ -23,7 +24,10 @@ from convnet.layer_types.registry import LAYER_TYPES
 from convnet.layer_types.weights import NEURON_KEY, WeightLayer
 from convnet.neurons import NEURON_TYPES
 from convnet.ops.cuda.emulated.build import Mode
+from convnet.plan import Call
+from convnet.precision import Precision
 from convnet.recording import record
+from convnet.roofline import GPUS, Floor, Tiling, floor, tiling
 from tests.ops.cuda.test_bugs import BUGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,6 +171,7 @@ _OPTION_VALUES: dict[Callable[[str], object], str] = {
     options.parse_devices: "`0` or `0,1`",
     options.parse_names: "`a` or `a,b`",
     options.parse_float: "number",
+    options.not_negative: "number >= 0",
     options.fraction: "number between 0 and 1",
 }
 
@@ -238,6 +243,88 @@ def seeded_bugs() -> str:
     return table(("kernel", *Mode, "what is said of it"), rows)
 
 
+# --- rooflines ------------------------------------------------------------------------------
+
+ROOFLINE_NETS = {
+    "AlexNet": ("imagenet-1gpu", 128),
+    "VGG-11": ("imagenet-vgg11", 64),
+    "ResNet-50": ("imagenet-resnet50", 64),
+}
+
+
+def net_calls(net: str) -> list[Call]:
+    """Of a training step of one of ROOFLINE_NETS."""
+    name, mini = ROOFLINE_NETS[net]
+    files = (ROOT / "layers" / f"{kind}-{name}.cfg" for kind in ("layers", "layer-params"))
+    return record(read_graph(*files, [(3, 224, 224), (1, 1, 1)]), TRAIN, mini).program.calls
+
+
+def net_products(net: str) -> str:
+    """The floors of convolutions and fc layers, and the tiles that they take on an A100.
+
+    Calls of one size are one row.
+    """
+    gpus = [GPUS["a100"], GPUS["h100"]]
+    header = ["layer", "", "GFLOP", "MB", *(f"{gpu.name}, us" for gpu in gpus), "tile", "useful"]
+    mini = ROOFLINE_NETS[net][1]
+    rows = []
+    for (call, *same), tiles in _by_size(net):
+        sizes = floor(call, mini, gpus[0])
+        rows.append(
+            (
+                call.layer + (f" and {len(same)} more" if same else ""),
+                call.op.partition("_")[2],
+                f"{sizes.flops / 1e9:.1f}",
+                f"{sizes.bytes / 1e6:.0f}",
+                *(", ".join(_microseconds(floor(call, mini, gpu, p)) for p in Precision)
+                  for gpu in gpus),
+                str(tiles),
+                f"{tiles.useful:.0%}",
+                f"{tiles.copied / 1e6:.0f}",
+            )
+        )  # fmt: skip
+    return table([*header, "copied, MB"], rows)
+
+
+def _by_size(net: str) -> Iterable[tuple[list[Call], Tiling]]:
+    """Convolutions and fc layers, those of one size together, and their tiles on an A100."""
+    mini = ROOFLINE_NETS[net][1]
+    groups: dict[tuple[str, str], list[Call]] = {}
+    for call in net_calls(net):
+        sizes = call.args.get("g", [buffer.shape for _, buffer in call.buffers()])
+        groups.setdefault((call.op, str(sizes)), []).append(call)
+    for calls in groups.values():
+        tiles = tiling(calls[0], mini, GPUS["a100"].multiprocessors)
+        if tiles:
+            yield calls, tiles
+
+
+def _microseconds(f: Floor) -> str:
+    return f"{1e6 * f.seconds:.0f}" + " B" * (f.bound == "bytes")
+
+
+def step_floors() -> str:
+    """Whole training steps."""
+    rows = []
+    for net, (_, mini) in ROOFLINE_NETS.items():
+        calls = net_calls(net)
+        for gpu in (GPUS["a100"], GPUS["h100"]):
+            for precision in Precision:
+                floors = [floor(call, mini, gpu, precision) for call in calls]
+                seconds = sum(f.seconds for f in floors)
+                moving = sum(f.seconds for f in floors if f.bound == "bytes")
+                rows.append(
+                    (
+                        f"{net}, {mini} images",
+                        f"{gpu.name}, {precision}",
+                        f"{1e3 * seconds:.2f}",
+                        f"{moving / seconds:.0%}",
+                        f"{mini / seconds:.0f}",
+                    )
+                )
+    return table(("step", "at the peak of", "ms", "bound by bytes", "images/s"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "layer-types": layer_types,
     "common-keys": common_keys,
@@ -248,6 +335,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "mnist-table": mnist_table,
     "mnist-plan": mnist_plan,
     "seeded-bugs": seeded_bugs,
+    "roofline-steps": step_floors,
+    "roofline-alexnet": partial(net_products, "AlexNet"),
+    "roofline-vgg11": partial(net_products, "VGG-11"),
+    "roofline-resnet50": partial(net_products, "ResNet-50"),
 }
 
 

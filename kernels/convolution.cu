@@ -10,10 +10,10 @@
 // one for each group and, if LOCAL, each pixel.
 //
 // Shapes: images (C, H, W, N), acts (F, P, Q, N), filters (TAPS, F), or (P, Q, TAPS, F) if LOCAL,
-// with TAPS = C / GROUPS * K * K.
-// Constants: LOCAL, CHANNELS (C), HEIGHT, WIDTH (H, W), FILTERS (F), FILTER_SIZE (K), PADDING,
-// STRIDE, GROUPS, OUT_HEIGHT, OUT_WIDTH (P, Q); the sides of the tiles, FPROP_ROWS, FPROP_COLUMNS
-// and so on; IMAGE_QUADS: 1 if N is a multiple of 4, else 0; PRECISION of the factors: 0 float32,
+// with TAPS = C / GROUPS * FILTER_PIXELS.
+// Constants: LOCAL, CHANNELS (C), HEIGHT, WIDTH (H, W), FILTERS (F), FILTER_HEIGHT, FILTER_WIDTH,
+// TOP and LEFT (the padding there), STRIDE, GROUPS, OUT_HEIGHT, OUT_WIDTH (P, Q); the sides of the
+// tiles, FPROP_ROWS, FPROP_COLUMNS and so on; IMAGE_QUADS: 1 if N is a multiple of 4, else 0; PRECISION of the factors: 0 float32,
 // 1 tf32, 2 bf16 (see mma.cuh), which numbers in memory do not have.
 // Launch: a grid of tiles of columns x tiles of rows x parts x groups in one dimension, columns
 // innermost, as the others end at 65535; block TILE_THREADS. Parts are for fprop the pixels if LOCAL,
@@ -29,9 +29,9 @@
 #define CORE Mma
 #endif
 
-constexpr int K = FILTER_SIZE;
 constexpr int GROUP_CHANNELS = CHANNELS / GROUPS, GROUP_FILTERS = FILTERS / GROUPS;
-constexpr int TAPS = GROUP_CHANNELS * K * K;
+constexpr int FILTER_PIXELS = FILTER_HEIGHT * FILTER_WIDTH;
+constexpr int TAPS = GROUP_CHANNELS * FILTER_PIXELS;
 constexpr int PIXELS = HEIGHT * WIDTH, OUT_PIXELS = OUT_HEIGHT * OUT_WIDTH;
 // Numbers that are copied at once.
 constexpr int IMAGES_SPAN = IMAGE_QUADS ? QUAD : 1;
@@ -77,8 +77,8 @@ struct Fprop {
         const int column = block.column + B::own_place();
         const int seen = pixel + column / N;
         loads = column < columns;
-        top = seen / OUT_WIDTH * STRIDE - PADDING;
-        left = seen % OUT_WIDTH * STRIDE - PADDING;
+        top = seen / OUT_WIDTH * STRIDE - TOP;
+        left = seen % OUT_WIDTH * STRIDE - LEFT;
         offset = block.group * GROUP_CHANNELS * PIXELS * N + column % N;
     }
 
@@ -91,7 +91,8 @@ struct Fprop {
         });
         b.load<Tile::THREADS>([&](int k, int) -> const float* {
             const int tap = step * DEPTH + k;
-            const int channel = tap / (K * K), h = top + tap / K % K, w = left + tap % K;
+            const int channel = tap / FILTER_PIXELS;
+            const int h = top + tap / FILTER_WIDTH % FILTER_HEIGHT, w = left + tap % FILTER_WIDTH;
             if (!loads || tap >= TAPS || !inside(h, HEIGHT) || !inside(w, WIDTH)) return nullptr;
             return images + offset + ((channel * HEIGHT + h) * WIDTH + w) * N;
         });
@@ -161,16 +162,16 @@ struct Dgrad {
             class_width = (WIDTH - first_w + STRIDE - 1) / STRIDE;
             columns = (HEIGHT - first_h + STRIDE - 1) / STRIDE * class_width * N;
         }
-        first_y = (first_h + PADDING) % STRIDE;
-        first_x = (first_w + PADDING) % STRIDE;
-        taps_y = (K - first_y + STRIDE - 1) / STRIDE;
-        taps_x = (K - first_x + STRIDE - 1) / STRIDE;
+        first_y = (first_h + TOP) % STRIDE;
+        first_x = (first_w + LEFT) % STRIDE;
+        taps_y = (FILTER_HEIGHT - first_y + STRIDE - 1) / STRIDE;
+        taps_x = (FILTER_WIDTH - first_x + STRIDE - 1) / STRIDE;
         const int column = block.column + B::own_place();
         loads = column < columns;
         const int seen = LOCAL ? 0 : column / N;  // pixel of the class
         image = column % N;
-        p = (first_h + PADDING - first_y) / STRIDE + seen / class_width;
-        q = (first_w + PADDING - first_x) / STRIDE + seen % class_width;
+        p = (first_h + TOP - first_y) / STRIDE + seen / class_width;
+        q = (first_w + LEFT - first_x) / STRIDE + seen % class_width;
     }
 
     __device__ int steps() const { return taps_y > 0 && taps_x > 0 ? taps_y * taps_x * CHUNKS : 0; }
@@ -178,7 +179,7 @@ struct Dgrad {
     __device__ void load(int step, A& a, B& b) const {
         const int chunk = step % CHUNKS * DEPTH, i = step / CHUNKS / taps_x;
         const int j = step / CHUNKS % taps_x;
-        const int tap = (first_y + i * STRIDE) * K + first_x + j * STRIDE;
+        const int tap = (first_y + i * STRIDE) * FILTER_WIDTH + first_x + j * STRIDE;
         // If LOCAL, p and q are those of the whole block.
         const bool exists = inside(p - i, OUT_HEIGHT) && inside(q - j, OUT_WIDTH);
         const int output = (p - i) * OUT_WIDTH + q - j;
@@ -188,7 +189,7 @@ struct Dgrad {
             const int channel = block.row + place, filter = chunk + k;
             if (channel >= GROUP_CHANNELS || filter >= GROUP_FILTERS) return nullptr;
             if (LOCAL && !exists) return nullptr;
-            return taps + channel * K * K * FILTERS + filter;
+            return taps + channel * FILTER_PIXELS * FILTERS + filter;
         });
         b.load<Tile::THREADS>([&](int k, int) -> const float* {
             if (!loads || !exists || chunk + k >= GROUP_FILTERS) return nullptr;
@@ -241,13 +242,13 @@ struct Wgrad {
     __device__ void load(int step, A& a, B& b) const {
         const int pixel = step / steps_per_pixel();
         const int first_image = step % steps_per_pixel() * DEPTH;
-        const int top = pixel / OUT_WIDTH * STRIDE - PADDING;
-        const int left = pixel % OUT_WIDTH * STRIDE - PADDING;
+        const int top = pixel / OUT_WIDTH * STRIDE - TOP;
+        const int left = pixel % OUT_WIDTH * STRIDE - LEFT;
         a.load<Tile::THREADS>([&](int k, int place) -> const float* {
             const int tap = block.row + place, n = first_image + k;
-            const int h = top + tap / K % K, w = left + tap % K;
+            const int h = top + tap / FILTER_WIDTH % FILTER_HEIGHT, w = left + tap % FILTER_WIDTH;
             if (tap >= TAPS || n >= N || !inside(h, HEIGHT) || !inside(w, WIDTH)) return nullptr;
-            const int channel = block.group * GROUP_CHANNELS + tap / (K * K);
+            const int channel = block.group * GROUP_CHANNELS + tap / FILTER_PIXELS;
             return images + ((channel * HEIGHT + h) * WIDTH + w) * N + n;
         });
         b.load<Tile::THREADS>([&](int k, int place) -> const float* {

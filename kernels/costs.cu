@@ -39,27 +39,33 @@ extern "C" __global__ void softmax_bprop(const float* acts, const float* acts_gr
     }
 }
 
+// The row of the label of image n, or row 0 if it has none, or a NaN.
+__device__ inline int row_of_label(const float* labels, int n) {
+    return labels[n] >= 0 ? static_cast<int>(labels[n]) : 0;
+}
+
 // The values of Ops.logreg_cost for image n, of (3, N).
-__device__ inline void store_logreg(float* values, float given, const Rank& rank, int top, int n,
-                                    int N) {
+__device__ inline void store_logreg(float* values, const float* labels, float given,
+                                    const Rank& rank, int top, int n, int N) {
     if (threadIdx.y > 0 || !has_column(N)) return;
-    values[n] = -logf(given);
-    values[N + n] = rank.share_lacking(1);
-    values[2 * N + n] = rank.share_lacking(top);
+    const bool known = !(labels[n] < 0);
+    values[n] = known ? -logf(given) : 0;
+    values[N + n] = known ? rank.share_lacking(1) : 0;
+    values[2 * N + n] = known ? rank.share_lacking(top) : 0;
 }
 
 extern "C" __global__ void logreg_cost(const float* labels, const float* probs, int top,
                                        float* values, int rows, int N) {
     const int n = this_column(N);
-    const float given = probs[static_cast<int>(labels[n]) * N + n];
-    store_logreg(values, given, Rank(probs, given, n, rows, N), top, n, N);
+    const float given = probs[row_of_label(labels, n) * N + n];
+    store_logreg(values, labels, given, Rank(probs, given, n, rows, N), top, n, N);
 }
 
 // softmax_fprop and logreg_cost: `inputs` are read once more, to be written and judged. In place.
 extern "C" __global__ void softmax_logreg_fprop(const float* labels, const float* inputs, int top,
                                                 float* acts, float* values, int rows, int N) {
     const int n = this_column(N);
-    const float at_label = inputs[static_cast<int>(labels[n]) * N + n];  // before it is overwritten
+    const float at_label = inputs[row_of_label(labels, n) * N + n];  // before it is overwritten
     const Softmax softmax(inputs, n, rows, N);
     const float given = softmax.probability(at_label);
     int better = 0, ties = 0;
@@ -70,7 +76,7 @@ extern "C" __global__ void softmax_logreg_fprop(const float* labels, const float
             better += value > given;
             ties += value == given;
         }
-    store_logreg(values, given, Rank(better, ties), top, n, N);
+    store_logreg(values, labels, given, Rank(better, ties), top, n, N);
 }
 
 // Launch `numbers` with size = rows * N.
@@ -85,7 +91,9 @@ extern "C" __global__ void softmax_logreg_bprop(const float* labels, const float
                                                 float coeff, float* inputs_grad, int add, int N,
                                                 int size) {
     const int i = this_number();
-    if (i < size) store(&inputs_grad[i], coeff * (probs[i] - (labels[i % N] == i / N)), add);
+    if (i >= size) return;
+    const float label = labels[i % N];
+    store(&inputs_grad[i], label < 0 ? 0 : coeff * (probs[i] - (label == i / N)), add);
 }
 
 // --- labels as a matrix (rows, N) ----------------------------------------------------------------

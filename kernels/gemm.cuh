@@ -79,16 +79,6 @@ constexpr int STAGES =
     48 * 1024 / BYTES < 4 ? 48 * 1024 / BYTES : 4;
 #endif
 
-// Copies SPAN numbers to shared memory, or zeros if there is no source.
-template <int SPAN>
-__device__ inline void copy_or_clear(float* target, const float* source) {
-    if (source) {
-        start_copy<SPAN>(target, source);
-    } else {
-        for (int i = 0; i < SPAN; ++i) target[i] = 0;
-    }
-}
-
 // Copies whose addresses a thread works out together; those of more would not fit its registers.
 template <int SPAN>
 constexpr int AT_ONCE = SPAN == 1 ? 4 : 2;
@@ -114,6 +104,17 @@ __device__ inline void write(float* target, const float* numbers) {
     }
 }
 
+// Copies SPAN numbers to shared memory, or zeros if there is no source.
+template <int SPAN>
+__device__ inline void copy_or_clear(float* target, const float* source) {
+    if (source) {
+        start_copy<SPAN>(target, source);
+    } else {
+        const float zeros[SPAN] = {};
+        write<SPAN>(target, zeros);  // at once, else the threads of a warp meet in the same banks
+    }
+}
+
 // numbers += what memory holds.
 template <int SPAN>
 __device__ inline void add_held(const float* source, float* numbers) {
@@ -130,7 +131,8 @@ __device__ inline void add_held(const float* source, float* numbers) {
 
 // For memory that is contiguous along the side. A number's bank is place + 8 k, mod 32, as SIDE is
 // 32 n. Reads are of 4 places, 16 bytes: by Ffma, of neighbouring quads of a line; by mma.cuh, of
-// 8 lanes (g, t), g two neighbours, t = 0 .. 3, from place 4 g of line t + 4 j: banks 4 g + 8 t.
+// 8 lanes (g, t), g an even and an odd one, t = 0 .. 3, from place 4 g of line t + 4 j: banks
+// 4 g + 8 t.
 template <int SIDE_, int SPAN>
 struct Lines {
     static constexpr int SIDE = SIDE_;
@@ -185,7 +187,9 @@ struct Columns {
         const int k = threadIdx.x % LINE * SPAN;
 #pragma unroll AT_ONCE<SPAN>
         for (int i = 0; i < SIDE; i += LINES) {
-            const int p = threadIdx.x / LINE + i;
+            // Copied one by one, the two rows of a warp are 4 apart: 16 banks.
+            const int row = threadIdx.x / LINE + i;
+            const int p = SPAN == QUAD ? row : row / 8 * 8 + row % 2 * 4 + row % 8 / 2;
             copy_or_clear<SPAN>(&numbers[p][k], source(k, p));
         }
     }

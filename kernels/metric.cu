@@ -35,16 +35,36 @@ extern "C" __global__ void l2norm_bprop(const float* inputs, const float* acts_g
 
 // --- softmax with margins ------------------------------------------------------------------------
 
+// See Ops.choose_classes. Launch `numbers`.
+extern "C" __global__ void choose_classes(const float* labels, unsigned int threshold,
+                                          const Word* key, float* chosen, int N, int size) {
+    const int k = this_number();
+    if (k >= size) return;
+    bool counts = kept(k, threshold, key_at(key));
+    for (int n = 0; n < N; ++n) counts = counts || static_cast<int>(labels[n]) == k;
+    chosen[k] = counts;
+}
+
 // The logits of an image; see Margins in convnet/ops/spec/metric.py.
 struct Logits {
-    const float* cosines;
+    const float *cosines, *chosen;
+    bool choice;              // whether `chosen` says which classes count; else all do
     float scale, own, slope;  // own: the logit of the label, and its derivative
+    float others;             // how many classes count besides the label
+    bool known;               // if it is not, row 0 stands for the label
     int label, n, rows, N;
 
-    __device__ Logits(const float* labels, const float* cosines, float m1, float m2, float m3,
-                      float scale, int rows, int N)
-        : cosines(cosines), scale(scale), n(this_column(N)), rows(rows), N(N) {
-        label = static_cast<int>(labels[n]);
+    __device__ Logits(const float* labels, const float* cosines, const float* chosen, int choice,
+                      float m1, float m2, float m3, float scale, int rows, int N)
+        : cosines(cosines),
+          chosen(chosen),
+          choice(choice),
+          scale(scale),
+          n(this_column(N)),
+          rows(rows),
+          N(N) {
+        known = !(labels[n] < 0);
+        label = labels[n] >= 0 ? static_cast<int>(labels[n]) : 0;
         const float border = 1 - 1.0f / (1 << 20), pi = 3.14159265f;
         const float c = clamped(cosines[label * N + n], -border, border);
         const float s = sqrtf((1 - c) * (1 + c));
@@ -56,6 +76,16 @@ struct Logits {
         const bool odd = turns - 2 * floorf(turns / 2) > 0.5f;
         own = scale * ((odd ? -cosine : cosine) - 2 * turns - m3);
         slope = scale * m1 * fabsf(sine) / s;
+        float counted = 0;
+        for (EACH_ROW(k, rows)) counted += counts(k);
+        others = sum_over_column(counted) - 1;
+    }
+
+    __device__ bool counts(int k) const { return !choice || chosen[k] > 0; }
+
+    // What each of the others counts of the whole.
+    __device__ float other_share(float smoothing) const {
+        return others > 0 ? smoothing / others : 0;
     }
 
     __device__ float at(int k) const { return k == label ? own : scale * cosines[k * N + n]; }
@@ -63,48 +93,50 @@ struct Logits {
     // log of the sum of exp(logits).
     __device__ float log_norm() const {
         float largest = own, sum = 0;
-        for (EACH_ROW(k, rows)) largest = at(k) > largest ? at(k) : largest;
+        for (EACH_ROW(k, rows))
+            if (counts(k)) largest = at(k) > largest ? at(k) : largest;
         largest = max_over_column(largest);
-        for (EACH_ROW(k, rows)) sum += expf(at(k) - largest);
+        for (EACH_ROW(k, rows))
+            if (counts(k)) sum += expf(at(k) - largest);
         return largest + logf(sum_over_column(sum));
     }
 };
 
-// What each of the other classes counts.
-__device__ inline float other_share(float smoothing, int rows) {
-    return rows > 1 ? smoothing / (rows - 1) : 0;
-}
-
 // The values of Ops.margin_cost for each image, (3, N).
-extern "C" __global__ void margin_cost(const float* labels, const float* cosines, float m1,
-                                       float m2, float m3, float scale, float smoothing, int top,
+extern "C" __global__ void margin_cost(const float* labels, const float* cosines,
+                                       const float* chosen, int choice, float m1, float m2,
+                                       float m3, float scale, float smoothing, int top,
                                        float* values, int rows, int N) {
-    const Logits logits(labels, cosines, m1, m2, m3, scale, rows, N);
+    const Logits logits(labels, cosines, chosen, choice, m1, m2, m3, scale, rows, N);
     const int n = logits.n;
-    const float log_norm = logits.log_norm(), share = other_share(smoothing, rows);
+    const float log_norm = logits.log_norm(), share = logits.other_share(smoothing);
     float missing = 0;
     for (EACH_ROW(k, rows))
-        if (k != logits.label) missing += log_norm - logits.at(k);
+        if (k != logits.label && logits.counts(k)) missing += log_norm - logits.at(k);
     missing = sum_over_column(missing);
     const Rank rank(cosines, cosines[logits.label * N + n], n, rows, N);
     if (threadIdx.y > 0 || !has_column(N)) return;
-    values[n] = (1 - share * (rows - 1)) * (log_norm - logits.own) + share * missing;
-    values[N + n] = rank.share_lacking(1);
-    values[2 * N + n] = rank.share_lacking(top);
+    const float cost =
+        (1 - share * logits.others) * (log_norm - logits.own) + share * missing;
+    values[n] = logits.known ? cost : 0;
+    values[N + n] = logits.known ? rank.share_lacking(1) : 0;
+    values[2 * N + n] = logits.known ? rank.share_lacking(top) : 0;
 }
 
-extern "C" __global__ void margin_bprop(const float* labels, const float* cosines, float m1,
-                                        float m2, float m3, float scale, float smoothing,
-                                        float coeff, float* cosines_grad, int add, int rows,
-                                        int N) {
-    const Logits logits(labels, cosines, m1, m2, m3, scale, rows, N);
-    const float log_norm = logits.log_norm(), share = other_share(smoothing, rows);
+extern "C" __global__ void margin_bprop(const float* labels, const float* cosines,
+                                        const float* chosen, int choice, float m1, float m2,
+                                        float m3, float scale, float smoothing, float coeff,
+                                        float* cosines_grad, int add, int rows, int N) {
+    const Logits logits(labels, cosines, chosen, choice, m1, m2, m3, scale, rows, N);
+    const float log_norm = logits.log_norm(), share = logits.other_share(smoothing);
     if (!has_column(N)) return;
     for (EACH_ROW(k, rows)) {
-        const float p = expf(logits.at(k) - log_norm);
-        const float grad = k == logits.label ? (p - (1 - share * (rows - 1))) * logits.slope
-                                             : (p - share) * scale;
-        store(&cosines_grad[k * N + logits.n], coeff * grad, add);
+        float grad = 0;
+        if (k == logits.label)
+            grad = (expf(logits.own - log_norm) - (1 - share * logits.others)) * logits.slope;
+        else if (logits.counts(k))
+            grad = (expf(logits.at(k) - log_norm) - share) * scale;
+        store(&cosines_grad[k * N + logits.n], logits.known ? coeff * grad : 0, add);
     }
 }
 
@@ -140,6 +172,11 @@ __device__ inline bool is_pair(const float* labels, int a, int p) {
     return a < p && labels[a] == labels[p] && labels[a] >= 0;
 }
 
+// Whether two images are known to be of different labels; -1 is unknown.
+__device__ inline bool are_others(const float* labels, int a, int n) {
+    return labels[a] != labels[n] && labels[a] != -1 && labels[n] != -1;
+}
+
 __device__ inline float at_least_one(float count) { return count > 1 ? count : 1; }
 
 // negatives(a, p) = n of the triplet of a pair, -1 where there is none; see Ops.triplet_cost.
@@ -153,7 +190,7 @@ extern "C" __global__ void choose_negatives(const float* labels, const float* di
     const float* row = distances + a * N;
     const float bound = row[p] + margin;
     const auto fits = [&](int n) {
-        return labels[n] != labels[a] && row[n] < bound && (!semihard || row[n] > row[p]);
+        return are_others(labels, a, n) && row[n] < bound && (!semihard || row[n] > row[p]);
     };
     int count = 0;
     if (is_pair(labels, a, p))
@@ -183,7 +220,7 @@ extern "C" __global__ void triplet_sums(const float* labels, const float* distan
         if (is_pair(labels, a, p)) {
             of[2] += 1;
             of[3] += distance;
-        } else if (labels[a] != labels[p]) {
+        } else if (are_others(labels, a, p)) {
             of[4] += 1;
             of[5] += distance;
         }
@@ -228,7 +265,7 @@ extern "C" __global__ void contrastive_sums(const float* labels, const float* di
         if (is_pair(labels, i, j)) {
             of[0] += 1;
             of[1] += distance;
-        } else if (labels[i] != labels[j]) {
+        } else if (are_others(labels, i, j)) {
             const float missing = margin - sqrtf(distance);
             of[2] += 1;
             of[3] += distance;
@@ -261,7 +298,7 @@ extern "C" __global__ void contrastive_slopes(const float* labels, float* distan
     float slope = 0;
     if (is_pair(labels, i, j)) {
         slope = 1 / at_least_one(sums[0]);
-    } else if (i < j && labels[i] != labels[j]) {
+    } else if (i < j && are_others(labels, i, j)) {
         const float away = sqrtf(distances[number]), missing = margin - away;
         slope = missing <= 0 ? 0 : -missing / (away > 1e-6f ? away : 1e-6f);
         slope /= at_least_one(sums[2]);
@@ -275,7 +312,9 @@ extern "C" __global__ void contrastive_slopes(const float* labels, float* distan
 extern "C" __global__ void center_cost(const float* labels, const float* inputs,
                                        const float* centers, int classes, float* values, int rows,
                                        int N) {
-    const int n = this_column(N), label = static_cast<int>(labels[n]);
+    const int n = this_column(N);
+    const bool known = !(labels[n] < 0);
+    const int label = labels[n] >= 0 ? static_cast<int>(labels[n]) : 0;
     float distance = 0, squares = 0;
     for (EACH_ROW(k, rows)) {
         const float x = inputs[k * N + n], away = x - centers[k * classes + label];
@@ -285,8 +324,8 @@ extern "C" __global__ void center_cost(const float* labels, const float* inputs,
     distance = sum_over_column(distance);
     squares = sum_over_column(squares);
     if (threadIdx.y > 0 || !has_column(N)) return;
-    values[n] = distance / 2;
-    values[N + n] = sqrtf(squares);
+    values[n] = known ? distance / 2 : 0;
+    values[N + n] = known ? sqrtf(squares) : 0;
 }
 
 // Launch `numbers`.
@@ -295,8 +334,9 @@ extern "C" __global__ void center_bprop(const float* labels, const float* inputs
                                         float* inputs_grad, int add, int N, int size) {
     const int i = this_number();
     if (i >= size) return;
-    const float center = centers[i / N * classes + static_cast<int>(labels[i % N])];
-    store(&inputs_grad[i], coeff * (inputs[i] - center), add);
+    const int label = labels[i % N] >= 0 ? static_cast<int>(labels[i % N]) : -1;
+    const float away = label < 0 ? 0 : inputs[i] - centers[i / N * classes + label];
+    store(&inputs_grad[i], coeff * away, add);
 }
 
 // The thread of the first image with a label has the label's center. Launch `numbers`.
@@ -305,6 +345,7 @@ extern "C" __global__ void center_track(const float* labels, const float* inputs
     const int i = this_number();
     if (i >= size) return;
     const int first = i % N;
+    if (!(labels[first] >= 0)) return;
     for (int n = 0; n < first; ++n)
         if (labels[n] == labels[first]) return;
     const float* row = inputs + (i - first);

@@ -157,12 +157,14 @@ using Format = Tf32;
 using Format = Bf16;
 #endif
 
-// A warp has 32 columns, and rows as many as that leaves.
+// A warp has 32 columns, or more if there are too few warps; and rows as many as that leaves.
 template <class A, class B, int THREADS>
 struct Mma {
     static constexpr int PACKED = Format::PACKED, WORDS = QUAD / PACKED;  // of a place, in a step
-    static constexpr int ACROSS = B::SIDE / 32, DOWN = THREADS / 32 / ACROSS;  // warps
-    static constexpr int HIGH = A::SIDE / (8 * DOWN), READ = QUAD, WIDE = 2 * READ;
+    static constexpr int WARPS = THREADS / 32, BANDS = B::SIDE / 32;
+    static constexpr int ACROSS = BANDS < WARPS ? BANDS : WARPS, DOWN = WARPS / ACROSS;  // warps
+    static constexpr int HIGH = A::SIDE / (8 * DOWN), READ = B::SIDE / (8 * ACROSS);
+    static constexpr int WIDE = 2 * READ;
     static_assert(HIGH % QUAD == 0, "a thread must have whole quads of rows");
     static_assert(DEPTH == 4 * QUAD, "the terms of a lane are k = member + 4 j");
 
@@ -173,7 +175,14 @@ struct Mma {
 
     __device__ int row(int i) const { return A::place(y + fragment.group, 8 * DOWN, i); }
     __device__ int column(int j) const {
-        return B::place(x + fragment.sum_column(j / READ), 8 * ACROSS, j % READ);
+        return B::place(x + order(fragment.sum_column(j / READ)), 8 * ACROSS, j % READ);
+    }
+
+    // Of the 8 columns of an instruction: 0, 3, 1, 2, 4, 7, 5, 6. Sums of the columns 0 and 2, 1 and
+    // 3 .. are stored at once, and lie side by side, whole sectors. Columns 0 and 1, 2 and 3 .. are
+    // read at once, from different banks, as they are an odd number of places apart.
+    __device__ static int order(int column) {
+        return (column & 4) | (column & 1) << 1 | ((column ^ column >> 1) & 1);
     }
 
     template <int COUNT, class Panel>
@@ -194,7 +203,7 @@ struct Mma {
     __device__ void add(const A& a, const B& b) {
         unsigned int down[WORDS][HIGH], across[WORDS][READ];
         fetch(a, y + fragment.group, 8 * DOWN, down);
-        fetch(b, x + fragment.b_column(), 8 * ACROSS, across);
+        fetch(b, x + order(fragment.b_column()), 8 * ACROSS, across);
 #pragma unroll
         for (int w = 0; w < WORDS; w += 2)
 #pragma unroll

@@ -34,5 +34,10 @@ __device__ inline Words philox(Word block, Key key) {
     return Words{{c0, c1, c2, c3}};
 }
 
+// Whether uniform(element) < keep, where threshold = ceil(keep * 2^24).
+__device__ inline bool kept(unsigned long long element, Word threshold, Key key) {
+    return philox(static_cast<Word>(element / 4), key).of[element % 4] >> 8 < threshold;
+}
+
 // The number in [0, 1) that a word stands for.
 __device__ inline float uniform(Word word) { return (word >> 8) * (1.0f / (1 << 24)); }

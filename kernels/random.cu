@@ -6,11 +6,6 @@
 #include "neurons.cuh"
 #include "philox.cuh"
 
-// Whether uniform(element) < keep, where threshold = ceil(keep * 2^24).
-__device__ inline bool kept(unsigned long long element, Word threshold, Key key) {
-    return philox(static_cast<Word>(element / 4), key).of[element % 4] >> 8 < threshold;
-}
-
 // acts = scale * inputs where an element is kept, else 0. Flat arrays; in place.
 // Launch `numbers`, with a thread for four of them.
 extern "C" __global__ void dropout(const float* inputs, unsigned int threshold, float scale,

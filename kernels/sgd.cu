@@ -15,6 +15,15 @@ extern "C" __global__ void sgd(float* weights, float* increments, const float* g
     weights[i] = w + increment;
 }
 
+// gradients *= limit / norm if that is below 1; `square` is one number, the norm's. Flat array.
+// Launch `numbers`.
+extern "C" __global__ void clip_norm(float* gradients, const float* square, float limit, int size) {
+    const int i = this_number();
+    if (i >= size) return;
+    const float norm = sqrtf(*square);
+    if (norm > limit) gradients[i] *= limit / norm;
+}
+
 // Scales columns of weights (modules, rows, F) so that their norms lie between low and high.
 // Launch: grid ceil(F / 32) * modules, block (32, 8).
 extern "C" __global__ void bound_columns(float* weights, float low, float high, int centred,

@@ -16,28 +16,37 @@ from tests import reference_lif
 # --- convolution, shared filters (conv) or filters per output pixel (local) -------------------
 
 
+def conv_sides(g: Any) -> list[tuple[int, int, int]]:
+    """Filter size, padding and outputs, of rows and of columns; enough to cover the image."""
+    sides = []
+    for pixels, own in (
+        (g.height, (g.filter_size_y, g.padding_y, g.modules_y)),
+        (g.width, (None, None, None)),
+    ):
+        usual = (g.filter_size, g.padding, g.modules)
+        size, padding, outputs = (u if o is None else o for o, u in zip(own, usual, strict=True))
+        outputs = outputs or 1 + int(np.ceil((2 * padding + pixels - size) / g.stride))
+        sides.append((size, padding, outputs))
+    return sides
+
+
 def conv_size(g: Any) -> tuple[int, int]:
-    """Height and width of the output: enough windows to cover the padded image."""
-    if g.modules:
-        return g.modules, g.modules
-    height, width = (
-        1 + int(np.ceil((2 * g.padding + size - g.filter_size) / g.stride))
-        for size in (g.height, g.width)
-    )
-    return height, width
+    """Height and width of the output."""
+    (_, _, P), (_, _, Q) = conv_sides(g)
+    return P, Q
 
 
 def conv_terms(g: Any, local: bool) -> Iterator[tuple[Any, Any, Any]]:
     """Indices (output, weight, pixel) of every product in the sums of a convolution."""
-    P, Q = conv_size(g)
-    K, group_channels, group_filters = g.filter_size, g.channels // g.groups, g.filters // g.groups
-    for f, p, q, c, y, x in np.ndindex(g.filters, P, Q, group_channels, K, K):
-        h = p * g.stride - g.padding + y
-        w = q * g.stride - g.padding + x
+    (KY, top, P), (KX, left, Q) = conv_sides(g)
+    group_channels, group_filters = g.channels // g.groups, g.filters // g.groups
+    for f, p, q, c, y, x in np.ndindex(g.filters, P, Q, group_channels, KY, KX):
+        h = p * g.stride - top + y
+        w = q * g.stride - left + x
         if 0 <= h < g.height and 0 <= w < g.width:
-            row = (c * K + y) * K + x
+            row = (c * KY + y) * KX + x
             if local:
-                row += (p * Q + q) * group_channels * K * K
+                row += (p * Q + q) * group_channels * KY * KX
             yield (f, p, q), (row, f), (f // group_filters * group_channels + c, h, w)
 
 
@@ -59,8 +68,8 @@ def conv_dgrad(
 
 
 def conv_wgrad(g: Any, images: np.ndarray, acts_grad: np.ndarray, local: bool) -> np.ndarray:
-    P, Q = conv_size(g)
-    taps = g.channels // g.groups * g.filter_size**2
+    (KY, _, P), (KX, _, Q) = conv_sides(g)
+    taps = g.channels // g.groups * KY * KX
     filters_grad = np.zeros((P * Q * taps if local else taps, g.filters))
     for output, weight, pixel in conv_terms(g, local):
         filters_grad[weight] += np.sum(images[pixel] * acts_grad[output])
@@ -115,16 +124,25 @@ def bias_grad(acts_grad: np.ndarray, entries: int) -> np.ndarray:
 # --- pooling ----------------------------------------------------------------------------------
 
 
+def rows_of(g: Any) -> list[int]:
+    """Size, start and number of the rows of windows: their own, or as for columns."""
+    own = (g.size_y, g.start_y, g.outputs_y)
+    return [u if o is None else o for o, u in zip(own, (g.size, g.start, g.outputs), strict=True)]
+
+
 def pool_windows(g: Any) -> Iterator[tuple[Any, list[Any]]]:
     """Index of each output and of the pixels in its window, row by row."""
-    P, Q = (
-        g.outputs or int(np.ceil((size - g.start - g.size) / g.stride)) + 1
-        for size in (g.height, g.width)
+    (size, start, P), (width, left, Q) = (
+        (size, start, outputs or int(np.ceil((pixels - start - size) / g.stride)) + 1)
+        for pixels, size, start, outputs in (
+            (g.height, *rows_of(g)),
+            (g.width, g.size, g.start, g.outputs),
+        )
     )
     for c, p, q in np.ndindex(g.channels, P, g.width if g.tall else Q):
         pixels = [
-            (c, g.start + p * g.stride + y, q if g.tall else g.start + q * g.stride + x)
-            for y, x in np.ndindex(g.size, 1 if g.tall else g.size)
+            (c, start + p * g.stride + y, q if g.tall else left + q * g.stride + x)
+            for y, x in np.ndindex(size, 1 if g.tall else width)
         ]
         yield (c, p, q), [i for i in pixels if 0 <= i[1] < g.height and 0 <= i[2] < g.width]
 

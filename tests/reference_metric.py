@@ -61,18 +61,30 @@ def margin_logits(
     return logits
 
 
+def chosen_classes(labels: np.ndarray, share: float, drawn: np.ndarray) -> np.ndarray:
+    """1 for each class that counts, by a number from 0 to 1 for each."""
+    given = set(labels.ravel().astype(int))
+    return np.array([float(k in given or u < share) for k, u in enumerate(drawn)])
+
+
 def margin_cost(
-    labels: np.ndarray, cosines: np.ndarray, margins: tuple[float, ...], top: int
+    labels: np.ndarray,
+    cosines: np.ndarray,
+    margins: tuple[float, ...],
+    top: int,
+    chosen: np.ndarray | None = None,
 ) -> np.ndarray:
     *sizes, smoothing = margins
     rows, values = len(cosines), np.zeros(3)
+    counted = [k for k in range(rows) if chosen is None or chosen[k]]
     for n, label in enumerate(labels.ravel().astype(int)):
         logits = np.array(margin_logits(label, cosines[:, n], *sizes))
-        log_probs = logits - logits.max()
-        log_probs -= np.log(np.exp(log_probs).sum())
-        for k in range(rows):
-            share = smoothing / (rows - 1) if rows > 1 else 0
-            values[0] -= log_probs[k] * (share if k != label else 1 - share * (rows - 1))
+        log_probs = logits - logits[counted].max()
+        log_probs -= np.log(np.exp(log_probs[counted]).sum())
+        others = len(counted) - 1
+        for k in counted:
+            share = smoothing / others if others else 0
+            values[0] -= log_probs[k] * (share if k != label else 1 - share * others)
         better = sum(cosines[k, n] > cosines[label, n] for k in range(rows))
         ties = sum(cosines[k, n] == cosines[label, n] for k in range(rows))
         values[1] += 1 - min(1, max(0, 1 - better) / ties)
@@ -81,18 +93,24 @@ def margin_cost(
 
 
 def margin_bprop(
-    labels: np.ndarray, cosines: np.ndarray, margins: tuple[float, ...], coeff: float
+    labels: np.ndarray,
+    cosines: np.ndarray,
+    margins: tuple[float, ...],
+    coeff: float,
+    chosen: np.ndarray | None = None,
 ) -> np.ndarray:
     m1, m2, m3, scale, smoothing = margins
-    rows, grad = len(cosines), np.empty_like(cosines)
+    rows, grad = len(cosines), np.zeros_like(cosines)
+    counted = [k for k in range(rows) if chosen is None or chosen[k]]
     for n, label in enumerate(labels.ravel().astype(int)):
         logits = np.array(margin_logits(label, cosines[:, n], m1, m2, m3, scale))
-        probs = np.exp(logits - logits.max())
-        probs /= probs.sum()
-        for k in range(rows):
-            share = smoothing / (rows - 1) if rows > 1 else 0
+        probs = np.exp(logits - logits[counted].max())
+        probs /= probs[counted].sum()
+        others = len(counted) - 1
+        for k in counted:
+            share = smoothing / others if others else 0
             if k == label:
-                share = 1 - share * (rows - 1)
+                share = 1 - share * others
                 angle = acos(min(max(float(cosines[k, n]), -BORDER), BORDER))
                 slope = m1 * abs(sin(m1 * angle + m2)) / sin(angle)
             else:
@@ -123,7 +141,8 @@ def triplets_of(
             fit = []
             for n in range(count):
                 far = distance(inputs, a, n)
-                if given[n] != given[a] and far < near + margin and (far > near or not semihard):
+                others = given[n] not in (-1, given[a])
+                if others and far < near + margin and (far > near or not semihard):
                     fit.append(n)
             if fit:
                 triplets.append((a, p, fit[int(float(drawn[a * count + p]) * len(fit))]))
@@ -141,7 +160,7 @@ def triplet_cost(
         distance(inputs, i, j)
         for i in range(count)
         for j in range(i + 1, count)
-        if given[i] != given[j]
+        if given[i] != given[j] and -1 not in (given[i], given[j])
     ]
     mean_loss, mean_same, mean_other = (
         sum(values) / max(1, len(values)) for values in (losses, same, others)
@@ -184,7 +203,8 @@ def pairs_of(labels: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int,
     given = labels.ravel()
     couples = [(i, j) for i in range(given.size) for j in range(i + 1, given.size)]
     same = [(i, j) for i, j in couples if given[i] == given[j] and given[i] >= 0]
-    return same, [(i, j) for i, j in couples if given[i] != given[j]]
+    others = [c for c in couples if given[c[0]] != given[c[1]] and -1 not in given[list(c)]]
+    return same, others
 
 
 def contrastive_cost(labels: np.ndarray, inputs: np.ndarray, margin: float) -> np.ndarray:

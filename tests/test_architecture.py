@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "layer_types": "config errors geometry neurons ops plan resampling",
     "replicas": "errors layer_types",
     "graph": "config errors geometry layer_types replicas",
-    "shapes": "config errors geometry graph",
+    "shapes": "config errors geometry graph layer_types",
     "updates": "",
     "recording": "errors graph layer_types plan program replicas updates",
     "runner": "ops plan program",
@@ -47,20 +47,21 @@ MAY_IMPORT = {
     "initial": "checkpoint errors layer_types net",
     "api": "checkpoint config errors geometry graph initial layer_types net ops precision "
     "resources shapes updates",
-    "__init__": "api errors net plan version",
+    "__init__": "api errors net plan updates version",
     "convert": "api checkpoint errors legacy",
     "transform": "config errors graph layer_types",
-    "inspection": "api errors graph layer_types net ops plan resources runner",
+    "inspection": "api errors graph layer_types net ops plan precision resources runner",
     "report": "errors geometry graph layer_types options data_providers",
     "profile": "layer_types net ops plan",
+    "roofline": "geometry ops plan precision profile",
     "verification": "errors data_providers",
     "train": "api checkpoint config errors graph layer_types net nonfinite options plan report "
     "resources transform updates verification data_providers",
     "show": "api checkpoint errors layer_types net options report train",
     "faces": "api checkpoint errors layer_types net ops options report show train "
     "verification data_providers",
-    "cli": "api convert errors faces graph inspection layer_types net ops options profile report "
-    "show train data_providers",
+    "cli": "api convert errors faces graph inspection layer_types net ops options precision "
+    "profile recording report roofline show train data_providers",
     "__main__": "cli",
 }
 

@@ -117,6 +117,8 @@ def test_what_a_checkpoint_stores():
         {"train_range": [1, "2"]},
         {"train_range": [-1]},
         {"gpu": [-2]},
+        {"freeze": [1]},
+        {"freeze": "conv"},
     ],
 )
 def test_damaged_stored_options(values):

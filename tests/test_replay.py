@@ -15,6 +15,7 @@ from convnet.ops.cuda.device_ops import CudaDeviceOps
 from convnet.ops.cuda.emulated.streams import Streams
 from convnet.plan import Clock
 from convnet.runner import _Binding
+from convnet.updates import Updates
 from tests.helpers import CLASSIFIER, DATA, emulated_ops, layer, make_batch, make_net
 
 SHAPES = ((3, 6, 6), (1, 1, 1))
@@ -68,6 +69,24 @@ def test_replayed_steps_have_the_same_bits() -> None:
     replayed, called = new_net(emulated_ops()), new_net(without_replays())
     assert steps(replayed) == steps(called)
     assert_same(replayed, called)
+
+
+def test_replays_of_steps_that_wait_and_add_up() -> None:
+    """Gradients of two minibatches are summed up, looked at and clipped."""
+    updates = Updates(checked=True, clip_norm=0.01, accumulate=2)
+    nets = [
+        make_net(
+            DEFINITION,
+            PARAMETERS.replace("updatePeriod=3", "updatePeriod=0"),
+            shapes=SHAPES,
+            ops=ops,
+            batch_size=BATCH_SIZE,
+            updates=updates,
+        )
+        for ops in (emulated_ops(), without_replays())
+    ]
+    assert steps(nets[0], count=6) == steps(nets[1], count=6)
+    assert_same(*nets)
 
 
 def test_a_resumed_run_has_the_same_bits() -> None:

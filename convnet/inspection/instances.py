@@ -6,7 +6,7 @@ Nothing here is a list kept by hand: a step of a net is run on a device that onl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -18,11 +18,13 @@ from convnet.api import infer_shapes, read_graph
 from convnet.graph import Graph
 from convnet.layer_types.base import TRAIN, Mode
 from convnet.net import Net
+from convnet.ops.cuda.convolution_ops import TENSOR_ARCH
 from convnet.ops.cuda.device_ops import DryDriver
 from convnet.ops.cuda.driver import Kernel, source_file
 from convnet.ops.cuda.launch import BLOCK
 from convnet.ops.cuda.ops import CudaOps
 from convnet.plan import Clock
+from convnet.precision import Precision
 from convnet.resources import find_folder
 from convnet.runner import Runner
 
@@ -41,7 +43,8 @@ class Instance:
     """A file of kernels with values for its constants.
 
     Attributes:
-        name: the net and layer that asks for them first; empty without constants.
+        name: the net, layer and precision (but fp32) that asks for them first; empty without
+            constants.
         threads: of a block, for each kernel that a net launches; the most if they differ.
     """
 
@@ -52,6 +55,16 @@ class Instance:
 
     def __str__(self) -> str:
         return f"{self.file} {self.name}".rstrip()
+
+    @property
+    def precision(self) -> Precision:
+        """Of the products in it."""
+        return next(p for p in Precision if p.constant == self.constants.get("PRECISION", 0))
+
+    @property
+    def least_arch(self) -> int:
+        """Of devices that can run it."""
+        return 0 if self.precision == Precision.FP32 else TENSOR_ARCH
 
     def launches(self, kernel: str) -> bool:
         """Whether a net launches it with these constants; without any, one may always come."""
@@ -67,8 +80,8 @@ class NotingDriver(DryDriver):
 
     name = "noting"
 
-    def __init__(self, arch: int = 80) -> None:
-        super().__init__(arch)
+    def __init__(self, arch: int = TENSOR_ARCH) -> None:
+        super().__init__(arch, multiprocessors=108)  # those of an A100
         self.user = ""  # named in what is noted
         self.noted: dict[tuple[object, ...], Instance] = {}
 
@@ -88,7 +101,7 @@ class NotingDriver(DryDriver):
 def note_step(
     driver: NotingDriver, graph: Graph, name: str = "", mini: int = MINI, mode: Mode = TRAIN
 ) -> None:
-    """Notes the kernels of a step of a net.
+    """Notes the kernels of a step of a net, in each precision.
 
     Args:
         name: of the net, for the names of instances.
@@ -99,20 +112,23 @@ def note_step(
     def no_values(_: object, parameter: Any) -> np.ndarray:
         return np.broadcast_to(np.float32(0), parameter.shape)
 
-    ops = CudaOps(driver)
-    net = Net(graph, ops, batch_size=mini, initial=no_values)
+    net = Net(graph, CudaOps(driver), batch_size=mini, initial=no_values)
     program = net.recording(mode).program
-    runner = Runner(ops)
-    for call in program.calls:
-        driver.user = f"{name} {call.layer}".lstrip()
-        runner.run(replace(program, calls=[call]), mini, Clock())
+    for precision in Precision:
+        runner = Runner(CudaOps(driver, precision))
+        suffix = "" if precision == Precision.FP32 else f" {precision}"
+        for call in program.calls:
+            driver.user = f"{name} {call.layer}{suffix}".lstrip()
+            runner.run(replace(program, calls=[call]), mini, Clock())
 
 
-def note_shipped_nets(driver: NotingDriver) -> None:
-    """Notes the kernels of every net in layers/."""
+def note_shipped_nets(driver: NotingDriver, wanted: Callable[[str], bool]) -> None:
+    """Notes the kernels of the nets in layers/ with wanted names."""
     for layers in sorted(find_folder("layers").glob("layers-*.cfg")):
         parameters = layers.with_name(f"layer-params{layers.name.removeprefix('layers')}")
         name = layers.stem.removeprefix("layers-")
+        if not wanted(name):
+            continue
         for mini in (MINI, ODD_MINI) if name == ODD_NET else (MINI,):
             graph = read_graph(layers, parameters, infer_shapes(layers, parameters))
             note_step(driver, graph, name if mini == MINI else f"{name}-of-{mini}", mini)
@@ -126,10 +142,14 @@ def all_instances(noted: Iterable[Instance], folder: Path | None = None) -> list
     return [instance for file in files for instance in by_file[file]]
 
 
-def shipped_instances() -> list[Instance]:
-    """All files of kernels, with the constants that the nets in layers/ ask for."""
+def shipped_instances(wanted: Callable[[str], bool] = lambda _: True) -> list[Instance]:
+    """All files of kernels, with the constants that nets in layers/ ask for.
+
+    Args:
+        wanted: says of the name of a net, such as mnist-quick, whether it counts.
+    """
     driver = NotingDriver()
-    note_shipped_nets(driver)
+    note_shipped_nets(driver, wanted)
     return all_instances(driver.noted.values())
 
 

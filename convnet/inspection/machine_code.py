@@ -62,7 +62,9 @@ def disassemble(cubin: bytes) -> dict[str, Code]:
         path = Path(folder) / "kernels.cubin"
         path.write_bytes(cubin)
         done = subprocess.run(
-            [find_disassembler(), "--print-code", str(path)], capture_output=True, text=True
+            [find_disassembler(), "--print-code", "--no-dataflow", str(path)],
+            capture_output=True,
+            text=True,
         )
     if done.returncode:
         raise DeviceError(f"nvdisasm failed: {done.stderr.strip()}")

@@ -14,6 +14,7 @@ from convnet.inspection.machine_code import Code, disassemble, find_disassembler
 from convnet.inspection.occupancy import Occupancy, occupancy
 from convnet.ops.cuda.driver import compiler_options, source_file
 from convnet.ops.cuda.nvrtc import Resources, compile_cubin, version
+from convnet.precision import Precision
 from convnet.resources import find_folder
 
 # Those of which the compilers of CUDA 12.8 and later make code.
@@ -59,7 +60,7 @@ def compile_all(
     *,
     with_code: bool = False,
 ) -> Iterator[Compiled]:
-    """Each instance for each architecture, one for each core at a time.
+    """Each instance for each architecture that can run it, one for each core at a time.
 
     Args:
         with_code: disassemble it too.
@@ -85,7 +86,7 @@ def compile_all(
 
     mistakes = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [(instance, arch) for instance in chosen for arch in architectures]
+        jobs = [(i, arch) for i in chosen for arch in architectures if arch >= i.least_arch]
         for result in pool.map(lambda job: compiled(*job), jobs):
             if isinstance(result, DeviceError):
                 mistakes.append(str(result))
@@ -133,7 +134,7 @@ def _wide_copies(compiled: Compiled, kernel: str) -> str:
 
 def _should_use_tensor_cores(compiled: Compiled, kernel: str) -> bool:
     instance = compiled.instance
-    return kernel in PRODUCTS.get(instance.file, ()) and bool(instance.constants.get("PRECISION"))
+    return kernel in PRODUCTS.get(instance.file, ()) and instance.precision != Precision.FP32
 
 
 # --- tables ---------------------------------------------------------------------------------
@@ -167,36 +168,41 @@ def kernel_rows(compiled: Sequence[Compiled]) -> list[tuple[str, ...]]:
 
 
 def summary_rows(compiled: Sequence[Compiled]) -> list[tuple[str, ...]]:
-    """A row for each kernel, with the worst of its instances; the first row is the header.
+    """A row for each kernel, and precision, with the worst of its instances; the first row is the
+    header.
 
     For each architecture the most registers of a thread and the least occupancy; then, over all
     architectures, the bytes that spill or lie on the stack, the widest block's shared memory, and
-    from where to where the products' share of the main loop goes.
+    from where to where copies of 128 bits from global memory go, and the products' share of the
+    main loop.
     """
     by_kernel: dict[tuple[str, str], dict[int, list[tuple[Compiled, Resources]]]] = {}
     for result in compiled:
         for k in result.kernels:
-            archs = by_kernel.setdefault((result.instance.file, k.kernel), {})
+            name = f"{k.kernel} {result.instance.precision}".removesuffix(f" {Precision.FP32}")
+            archs = by_kernel.setdefault((result.instance.file, name), {})
             archs.setdefault(result.arch, []).append((result, k))
     architectures = sorted({result.arch for result in compiled})
     rows: list[tuple[str, ...]] = [
         ("file", "kernel", "instances", *(f"sm_{a}" for a in architectures), "local", "shared",
-         "products")
+         "copies", "products")
     ]  # fmt: skip
-    for (file, kernel), archs in by_kernel.items():
+    for (file, name), archs in by_kernel.items():
         every = [pair for pairs in archs.values() for pair in pairs]
-        shares = [result.code[kernel].product_share for result, _ in every]
-        shares = [share for share in shares if share]  # a sum of one step has no loop
-        cells = []
-        for pairs in archs.values():
+        codes = [result.code[k.kernel] for result, k in every]
+        copies = [c.counts["LDG.128"] + c.counts["LDGSTS.128"] for c in codes]
+        shares = [c.product_share for c in codes if c.product_share]  # one step has no loop
+        cells = ["-"] * len(architectures)
+        for arch, pairs in archs.items():
             registers = max(k.registers for _, k in pairs)
             least = min(result.occupancy(k).share for result, k in pairs)
-            cells.append(f"{registers}, {least:.0%}")
+            cells[architectures.index(arch)] = f"{registers}, {least:.0%}"
         local = max(k.spills + k.stack for _, k in every)
         rows.append(
             (
-                *(file, kernel, str(len(every) // len(archs)), *cells),
+                *(file, name, str(len(every) // len(archs)), *cells),
                 *map(str, (local, max(k.shared for _, k in every))),
+                f"{min(copies)} to {max(copies)}" if any(copies) else "-",
                 f"{min(shares):.0%} to {max(shares):.0%}" if shares else "-",
             )
         )

@@ -12,7 +12,7 @@ import numpy as np
 
 from convnet.config.keys import Devices, Key, NeuronKind
 from convnet.config.layers import LayerSpec
-from convnet.config.schedules import Schedule
+from convnet.config.schedules import Const, Schedule
 from convnet.errors import ShapeError
 from convnet.geometry import Shape
 from convnet.ops.base import Ops, RandomKey
@@ -285,6 +285,11 @@ class Layer(ABC):
             return RandomKey(clock.seed, stream, clock.epoch, clock.batch, minibatch)
 
         return at
+
+    def freeze(self) -> None:
+        """From now on nothing that the layer uses learns."""
+        for parameter in self.parameters:
+            parameter.rate = Const(0.0)
 
     def images_shape(self, channels: int, index: int = 0) -> Shape:
         """Input `index` taken as images of so many channels.

@@ -9,7 +9,6 @@ import numpy as np
 
 from convnet.config.keys import Bool, Float, Key
 from convnet.config.layers import LayerSpec
-from convnet.config.schedules import Const
 from convnet.layer_types.base import (
     GPU_KEY,
     NEURON_KEY,
@@ -67,15 +66,14 @@ class BatchnormLayer(Layer):
         v = spec.values
         self.shape = inputs[0].shape
         self.eps: float = v["eps"]
-        self.frozen: bool = v["frozen"]
+        self.frozen = False
         C = self.shape.channels
-        still = Const(0.0) if self.frozen else None
         self.gammas = Parameter(
             self.name,
             "weights.0",
             (1, C),
             init_value=1.0,
-            rate=still or (v["epsW"][0] if v["epsW"] else None),
+            rate=v["epsW"][0] if v["epsW"] else None,
             momentum=v["momW"][0] if v["momW"] else 0.0,
             decay=v["wc"][0],
             period=v["updatePeriod"],
@@ -84,12 +82,14 @@ class BatchnormLayer(Layer):
             self.name,
             "biases",
             (1, C),
-            rate=still or v["epsB"],
+            rate=v["epsB"],
             momentum=v["momB"] or 0.0,
             period=v["updatePeriod"],
         )
         # Means, then unbiased variances.
         self.running = State(self.name, "running", (2, C), np.array([[0.0], [1.0]]))
+        if v["frozen"]:
+            self.freeze()
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -98,6 +98,10 @@ class BatchnormLayer(Layer):
     @property
     def states(self) -> tuple[State, ...]:
         return (self.running,)
+
+    def freeze(self) -> None:
+        super().freeze()
+        self.frozen = True
 
     def _uses_running(self, mode: Mode) -> bool:
         return self.frozen or not mode.backward

@@ -16,8 +16,22 @@ from convnet.layer_types.window import WindowLayer
 _WINDOW_KEYS = (
     Key("channels", Int(min=1), "channels of the input images", per_input=True),
     Key("filters", Int(min=1), "number of filters, per group", per_input=True),
-    Key("filterSize", Int(min=1), "side of the square filters, in pixels", per_input=True),
+    Key("filterSize", Int(min=1), "columns, and rows, of the filters, in pixels", per_input=True),
+    Key(
+        "filterSizeY",
+        Int(min=1),
+        "rows of the filters; filterSize if absent",
+        default=None,
+        per_input=True,
+    ),
     Key("padding", Int(min=0), "rows of zeros around the images", default=0, per_input=True),
+    Key(
+        "paddingY",
+        Int(min=0),
+        "those above and below; padding if absent",
+        default=None,
+        per_input=True,
+    ),
     Key("stride", Int(min=1), "distance between filter positions", default=1, per_input=True),
     Key(
         "groups",
@@ -59,6 +73,7 @@ _WINDOW_KEYS = (
         "filter positions per side; 0: as many as cover the padded image",
         default=0,
     ),
+    Key("modulesY", Int(min=0), "those from top to bottom; modulesX if absent", default=None),
     Key("partialSum", Ignored(), "tuned cuda-convnet's kernels; without effect", default=None),
     Key("sumWidth", Ignored(), "tuned cuda-convnet2's kernels; without effect", default=None),
 )
@@ -91,6 +106,9 @@ class _FilterLayer(WindowLayer):
             stride=v["stride"][i],
             groups=groups,
             modules=v["modulesX"],
+            filter_size_y=v["filterSizeY"][i],
+            padding_y=v["paddingY"][i],
+            modules_y=v["modulesY"],
         )
 
     def make_parameters(
@@ -136,7 +154,7 @@ class _FilterLayer(WindowLayer):
 
 
 class ConvLayer(_FilterLayer):
-    """Convolution of images with square filters, plus biases."""
+    """Convolution of images with filters, plus biases."""
 
     type_name = family = "conv"
     title = "convolutional layer"

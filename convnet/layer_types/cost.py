@@ -11,13 +11,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from convnet.config.keys import Float, Int, Key, Names
+from convnet.config.keys import Bool, Float, Int, Key, Names
 from convnet.config.layers import LayerSpec
 from convnet.errors import BatchError, ShapeError
 from convnet.geometry import Shape
 from convnet.layer_types.base import GPU_KEY, NEURON_KEY, Backward, Earlier, Layer, Mode
 from convnet.layer_types.data import DataLayer, Matrices
 from convnet.ops.base import Ops
+from convnet.ops.spec.metric import UNKNOWN
 from convnet.plan import Buffer, Part, new_buffer
 
 
@@ -53,6 +54,8 @@ class CostLayer(Layer):
         values_buffer: where it puts them, summed over the images.
         children: costs whose values are added to this one's when they are reported.
         is_child: whether this cost's values are added to another's.
+        counted: which of the values is the number of images that the others are sums over; None
+            if these are all images.
     """
 
     keys: ClassVar[tuple[Key, ...]] = (
@@ -75,6 +78,7 @@ class CostLayer(Layer):
     has_output = False
     value_names: tuple[str, ...]
     additive_values: ClassVar[int | None] = None  # so many values can be added up; None: all
+    counted: int | None = None
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         """`earlier`: the layers defined above, which `children` may name."""
@@ -125,9 +129,26 @@ class CostLayer(Layer):
             BatchError: it is not what this cost needs.
         """
 
+    def reported(self, computed: np.ndarray, matrices: Matrices) -> np.ndarray:
+        """The values of a minibatch that are reported, of those that were computed."""
+        return computed[: len(self.value_names)]
+
     def format(self, values: Sequence[float], cases: int, label_names: Sequence[str]) -> str:
         """What is printed of `values`, sums over `cases` images."""
         return ", ".join(f"{value / cases:.6f}" for value in values)
+
+    def trouble(self, values: Sequence[float], cases: int) -> str:
+        """What is wrong with a training that has these values, and what to do; "" if nothing is."""
+        return ""
+
+
+MISSING_KEY = Key(
+    "missing",
+    Bool(),
+    "images may have the label -1, which is none: they do not count for this cost, which also "
+    "prints how many have one",
+    default=False,
+)
 
 
 class ClassLabelCost(CostLayer):
@@ -136,6 +157,7 @@ class ClassLabelCost(CostLayer):
     Attributes:
         classes: the number of classes.
         classes_of: the layer that says it.
+        missing: whether images may be without a label, see MISSING_KEY.
     """
 
     min_inputs = 2
@@ -146,15 +168,36 @@ class ClassLabelCost(CostLayer):
         self.labels = label_layer(self.inputs[0])
         self.classes = self.inputs[1].shape.size
         self.classes_of = self.inputs[1].name
+        self.missing: bool = spec.values.get("missing", False)
+        if self.missing:
+            self.counted = len(self.value_names)
+            self.value_names = (*self.value_names, "images with a label")
+        for child in self.children:
+            if child.counted != self.counted:
+                raise ShapeError(f"children: '{child.name}' must have the same value of missing")
 
     def check_data(self, matrices: Matrices) -> None:
         labels = self.labels.read(matrices)
         valid = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
+        if self.missing:
+            valid |= labels == UNKNOWN
         if not valid.all():
             raise BatchError(
                 f"labels must be whole numbers from 0 to {self.classes - 1}, the classes of "
-                f"'{self.classes_of}'; found {labels[~valid][0]:g}"
+                f"'{self.classes_of}'{', or -1' * self.missing}; found {labels[~valid][0]:g}"
             )
+
+    def reported(self, computed: np.ndarray, matrices: Matrices) -> np.ndarray:
+        if self.missing:
+            return np.append(computed, np.count_nonzero(self.labels.read(matrices) >= 0))
+        return super().reported(computed, matrices)
+
+    def format(self, values: Sequence[float], cases: int, label_names: Sequence[str]) -> str:
+        if not self.missing:
+            return super().format(values, cases, label_names)
+        *sums, count = values
+        means = super().format(sums, max(1, int(count)), label_names)
+        return f"{means}, (labels) {count:.0f} of {cases}"
 
 
 class GroupLabelCost(CostLayer):
@@ -204,11 +247,12 @@ class LogregCost(ClassLabelCost):
     title = "logistic regression cost"
     keys = (
         *CostLayer.keys,
+        MISSING_KEY,
         Key(
             "topk", Int(min=1), "third value: label not among the k best", default=1, file="either"
         ),
     )
-    value_names = ("logprob", "error", "top-k error")
+    value_names: tuple[str, ...] = ("logprob", "error", "top-k error")
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)

@@ -8,7 +8,7 @@ from convnet.config.keys import Choice, Float, Int, Key
 from convnet.config.layers import LayerSpec
 from convnet.errors import ShapeError
 from convnet.layer_types.base import Backward, Earlier, Layer, Mode, State
-from convnet.layer_types.cost import ClassLabelCost, CostLayer, GroupLabelCost
+from convnet.layer_types.cost import MISSING_KEY, ClassLabelCost, CostLayer, GroupLabelCost
 from convnet.ops.base import Ops
 from convnet.ops.spec.metric import Margins
 from convnet.plan import Buffer, for_each_run
@@ -22,6 +22,13 @@ class MarginCost(ClassLabelCost):
     multiplied by `scale`, and go through softmax. Where the angle would be beyond pi, the formula
     goes on falling as in SphereFace. The errors are without margin.
 
+    With sampleRate below 1 each training step has a softmax of some classes only: those of its
+    images and, drawn anew for each minibatch, others with this probability. The rest get no
+    gradient; momentum and decay still move them. All cosines are computed nevertheless, so it takes
+    as long. An, Deng, Guo, Feng, Zhu, Yang and Liu, "Killing Two Birds with One Stone: Efficient
+    and Robust Training of Face Recognition CNNs by Partial FC" (2022), found that wrong labels do
+    less harm.
+
     ArcFace has m2 = 0.5, CosFace m3 = 0.35, SphereFace m1 = 1.35, NormFace no margin. Deng, Guo,
     Xue and Zafeiriou, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition" (2019),
     equation 4.
@@ -31,6 +38,7 @@ class MarginCost(ClassLabelCost):
     title = "margin cost"
     keys = (
         *CostLayer.keys,
+        MISSING_KEY,
         Key("m1", Float(above=0), "factor of the angle", default=1.0, file="parameters"),
         Key("m2", Float(min=0), "added to the angle, in radians", default=0.5, file="parameters"),
         Key("m3", Float(min=0), "subtracted from the cosine", default=0.0, file="parameters"),
@@ -43,10 +51,17 @@ class MarginCost(ClassLabelCost):
             file="parameters",
         ),
         Key(
+            "sampleRate",
+            Float(above=0, max=1),
+            "probability that another class counts in a training step",
+            default=1.0,
+            file="parameters",
+        ),
+        Key(
             "topk", Int(min=1), "third value: label not among the k best", default=1, file="either"
         ),
     )
-    value_names = ("logprob", "error", "top-k error")
+    value_names: tuple[str, ...] = ("logprob", "error", "top-k error")
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)
@@ -59,17 +74,26 @@ class MarginCost(ClassLabelCost):
         v = spec.values
         self.top: int = v["topk"]
         self.margins = Margins(v["m1"], v["m2"], v["m3"], v["scale"], v["smoothing"])
+        self.sample_rate: float = v["sampleRate"]
+
+    def _chosen(self, mode: Mode) -> Buffer | None:
+        """Which classes count, if not all do."""
+        if not mode.train or self.sample_rate == 1:
+            return None
+        return self.temporary("chosen", (self.classes,), per_case=False)
 
     def forward(self, ops: Ops, x: Sequence[Buffer], y: Buffer, mode: Mode) -> None:
-        labels, cosines = x[0].reshape(1), x[1].reshape(-1)
-        ops.margin_cost(labels, cosines, self.margins, self.top, self.values_buffer)
+        labels, cosines, chosen = x[0].reshape(1), x[1].reshape(-1), self._chosen(mode)
+        if chosen:
+            ops.choose_classes(labels, self.sample_rate, for_each_run(self.random_key()), chosen)
+        ops.margin_cost(labels, cosines, self.margins, self.top, self.values_buffer, chosen)
 
     def backward(self, ops: Ops, b: Backward) -> None:
         grad = b.dx[1]
         if grad is not None:
             labels, cosines = b.x[0].reshape(1), b.x[1].reshape(-1)
-            target = grad.buffer.reshape(-1)
-            ops.margin_bprop(labels, cosines, self.margins, self.coeff, target, grad.add)
+            target, chosen = grad.buffer.reshape(-1), self._chosen(b.mode)
+            ops.margin_bprop(labels, cosines, self.margins, self.coeff, target, grad.add, chosen)
 
 
 # Mean squared distance of different people, against the margin, below which nothing is told apart.
@@ -83,7 +107,8 @@ class TripletCost(GroupLabelCost):
     each pair of images a, p of the minibatch with one label makes a triplet with one image n of
     another: at random one of those with d(a,n) < d(a,p) + margin, if there are any. What is
     minimised is the mean of d(a,p) - d(a,n) + margin over the triplets, 0 if there are none, times
-    the number of images. Labels below 0 are of images that serve as n alone.
+    the number of images. An image with label -1 is unknown and in no triplet; with lower labels it
+    serves as n alone.
 
     Printed are the cost; how many of the pairs have made a triplet; and the mean squared distances
     of pairs with one label and with different ones. Where the latter is nearly 0 all images have
@@ -139,8 +164,28 @@ class TripletCost(GroupLabelCost):
             f"{loss / cases:.6f}, (triplets) {triplets:.0f} of {pairs:.0f}, "
             f"(distances) {same / cases:.6f}, {others / cases:.6f}"
         )
-        collapsed = triplets > 0 and others / cases < COLLAPSED * self.margin
-        return f"{text}, collapsed" if collapsed else text
+        return f"{text}, collapsed" if self._has_collapsed(values, cases) else text
+
+    def _has_collapsed(self, values: Sequence[float], cases: int) -> bool:
+        _, triplets, _, _, others = values
+        return triplets > 0 and others / cases < COLLAPSED * self.margin
+
+    def trouble(self, values: Sequence[float], cases: int) -> str:
+        _, triplets, pairs, _, others = values
+        if pairs == 0:
+            return (
+                "no minibatch has two images of one label, so there are no triplets: take "
+                "minibatches of several images of each of several people"
+            )
+        if self._has_collapsed(values, cases):
+            return (
+                f"collapsed: {triplets / pairs:.0%} of the pairs make triplets, but images of "
+                f"different labels have a mean squared distance of {others / cases:.1e} only, with "
+                f"margin {self.margin:g}; go on from an earlier checkpoint with lower learning "
+                f"rates, negatives = semihard, or more people in a minibatch, or let the net begin "
+                f"with cost.logreg or cost.margin"
+            )
+        return ""
 
 
 class ContrastiveCost(GroupLabelCost):
@@ -149,7 +194,8 @@ class ContrastiveCost(GroupLabelCost):
     Inputs: the labels (one number per image) and a layer, usually l2norm. With the distance d of
     two images, the mean of d^2 / 2 over all pairs in the minibatch with one label, plus the mean of
     max(0, margin - d)^2 / 2 over all with different labels, times the number of images; a mean over
-    none is 0. Labels below 0 are of images that differ from all others and are no pairs.
+    none is 0. An image with label -1 is unknown and left out; with lower labels it differs from all
+    others.
 
     Printed are the cost; how many pairs with different labels are nearer than the margin; and the
     mean squared distances of pairs with one label and with different ones, nearly 0 where all have
@@ -204,6 +250,7 @@ class CenterCost(ClassLabelCost):
     title = "center cost"
     keys = (
         *CostLayer.keys,
+        MISSING_KEY,
         Key("classes", Int(min=1), "number of classes"),
         Key(
             "centersRate",
@@ -213,7 +260,7 @@ class CenterCost(ClassLabelCost):
             file="parameters",
         ),
     )
-    value_names = ("center loss", "length of features")
+    value_names: tuple[str, ...] = ("center loss", "length of features")
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)

@@ -27,7 +27,7 @@ class HingelossCost(ClassLabelCost):
 
     type_name = "cost.hingeloss"
     title = "hinge loss cost"
-    value_names = ("hinge loss", "error")
+    value_names: tuple[str, ...] = ("hinge loss", "error")
 
     def __init__(self, spec: LayerSpec, inputs: Sequence[Layer], earlier: Earlier) -> None:
         super().__init__(spec, inputs, earlier)

@@ -14,7 +14,7 @@ from convnet.plan import Buffer
 
 
 class PoolLayer(Layer):
-    """Maximum, mean or length over square windows of each channel.
+    """Maximum, mean or length over windows of each channel.
 
     maxabs gives the number whose magnitude is largest, with its sign; of equal ones the last, row
     by row. l2 gives the square root of the sum of squares; its gradient is 0 where all numbers of
@@ -31,15 +31,18 @@ class PoolLayer(Layer):
             "maximum, largest magnitude, mean, or root of the sum of squares",
         ),
         Key("channels", Int(min=1), "channels of the input images"),
-        Key("sizeX", Int(min=0), "side of the window, in pixels; 0: the whole image"),
-        Key("stride", Int(min=1), "distance between windows; at most sizeX"),
-        Key("start", Int(), "row and column of the first window; may be negative", default=0),
+        Key("sizeX", Int(min=0), "columns, and rows, of the window; 0: the whole image"),
+        Key("sizeY", Int(min=1), "rows of the window; sizeX if absent", default=None),
+        Key("stride", Int(min=1), "distance between windows; at most their size"),
+        Key("start", Int(), "column and row of the first window; may be negative", default=0),
+        Key("startY", Int(), "row of the first window; start if absent", default=None),
         Key(
             "outputsX",
             Int(min=0, below="min"),
             "windows per side; 0: as many as cover the image",
             default=0,
         ),
+        Key("outputsY", Int(min=0), "those from top to bottom; outputsX if absent", default=None),
         Key("sum", Bool(), "with pool=avg: the sum instead of the mean", default=False),
     )
 
@@ -52,17 +55,21 @@ class PoolLayer(Layer):
         images = self.images_shape(v["channels"])
         if v["sizeX"] == 0:
             self.pool = self._of_whole(images)
-        elif v["stride"] > v["sizeX"]:
-            raise ShapeError(
-                f"stride must be at most sizeX, {v['sizeX']}; found stride={v['stride']}"
-            )
         else:
+            for key in ("sizeX", "sizeY"):
+                if v[key] is not None and v["stride"] > v[key]:
+                    raise ShapeError(
+                        f"stride must be at most {key}, {v[key]}; found stride={v['stride']}"
+                    )
             self.pool = Pool(
                 *images.as_tuple(),
                 size=v["sizeX"],
                 stride=v["stride"],
                 start=v["start"],
                 outputs=v["outputsX"],
+                size_y=v["sizeY"],
+                start_y=v["startY"],
+                outputs_y=v["outputsY"],
             )
         self.kind: str = v["pool"]
         self.divide = not v["sum"]
@@ -72,7 +79,10 @@ class PoolLayer(Layer):
         """One window, all pixels of a channel as one column."""
         wrong = [
             f"{key}={self.values[key]}"
-            for key, only in (("stride", 1), ("start", 0), ("outputsX", 0))
+            for key, only in (
+                *(("stride", 1), ("start", 0), ("outputsX", 0)),
+                *((key, None) for key in ("sizeY", "startY", "outputsY")),
+            )
             if self.values[key] != only
         ]
         if wrong:

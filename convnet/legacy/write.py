@@ -102,6 +102,8 @@ def _stored(
             "numInputs": [other.shape.size for other in layer.inputs],
             "neuron": "",
         }
+    if layer.values.get("missing"):
+        _fail(layer, "missing=1: cuda-convnet2's images all have labels")
     for field in FIELDS[layer.type_name]:
         stored |= _field(layer, field)
     for field in ANY_LAYER:
@@ -181,10 +183,12 @@ def _window(layer: Layer) -> dict[str, Any]:
         _fail(layer, "randSparse: cuda-convnet2 has no random connections")
     for g in windows:
         _check_square(layer, g.height, g.width)
+        if not g.is_square or g.rows.outputs != g.columns.outputs:
+            _fail(layer, "cuda-convnet2's filters are square, with equal padding on all sides")
     return {
         "imgSize": [g.width for g in windows],
         "imgPixels": [g.width**2 for g in windows],
-        "filterPixels": [g.filter_size**2 for g in windows],
+        "filterPixels": [g.filter_pixels for g in windows],
         "filterChannels": [g.group_channels for g in windows],
         "modulesX": windows[0].out_width,
         "modules": windows[0].out_pixels,
@@ -225,6 +229,8 @@ def _pool(layer: Layer) -> dict[str, Any]:
     size = layer.values["sizeX"]
     if layer.values["pool"] == "l2":
         _fail(layer, "pool=l2: cuda-convnet2 has no such pooling")
+    if layer.values["sizeY"] not in (None, size) or layer.shape.height != layer.shape.width:
+        _fail(layer, "cuda-convnet2's pooling windows are square, with equal rows and columns")
     whole = {} if size else {"sizeX": layer.images_shape(layer.values["channels"]).width}
     return _outputs_x(layer) | whole
 

@@ -74,6 +74,14 @@ class Ops(
         """
 
     @abstractmethod
+    def clip_norm(self, gradients: InOut, squares: In, limit: float) -> None:
+        """gradients *= limit / norm, with norm = sqrt(sum of squares), if that is below 1.
+
+        Any shapes. Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural
+        networks" (2013), algorithm 1.
+        """
+
+    @abstractmethod
     def bound_columns(
         self, weights: InOut, modules: int, low: float, high: float, centred: bool
     ) -> None:

@@ -23,7 +23,8 @@ def confusion_matrix(classifier: Classifier) -> np.ndarray:
     classes = len(classifier.names)
     counts = np.zeros((classes, classes), np.int64)
     for _, found in predict_all(classifier):
-        np.add.at(counts, (found.labels, found.probs.argmax(axis=1)), 1)
+        known = found.labels >= 0
+        np.add.at(counts, (found.labels[known], found.probs[known].argmax(axis=1)), 1)
     return counts
 
 

@@ -17,11 +17,16 @@ from convnet.show.figures import Run, picture
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a cost layer, and its name: value 1 of a cost.logreg is the error."""
+    """One value of a cost layer, and its name: value 1 of a cost.logreg is the error.
+
+    Attributes:
+        counted: see CostLayer.
+    """
 
     cost: str
     index: int
     name: str
+    counted: int | None = None
 
 
 def draw_cost(runs: Sequence[Run], value: Value, smooth: bool, out: Path) -> list[str]:
@@ -54,7 +59,7 @@ def find_value(run: Run, cost: str = "", index: int = 0) -> Value:
     if index >= len(layer.value_names):
         known = ", ".join(f"{name} ({i})" for i, name in enumerate(layer.value_names))
         raise OptionError(f"--cost-idx: cost '{layer.name}' has no value {index}; it has {known}")
-    return Value(layer.name, index, layer.value_names[index])
+    return Value(layer.name, index, layer.value_names[index], layer.counted)
 
 
 def cost_layers(run: Run) -> dict[str, CostLayer]:
@@ -70,11 +75,9 @@ def draw_curves(axes: Axes, runs: Sequence[Run], value: Value, smooth: bool) -> 
         epoch = max(1, len(options.get("train_range", [])))
         tests = len(options.get("test_range", [])) if smooth and options.get("test_one") else 1
         colours = (f"C{number}", f"C{number}") if len(runs) > 1 else ("0.6", "tab:red")
-        times, values = curve(
-            range(1, len(state.train_outputs) + 1), state.train_outputs, value.cost, value.index
-        )
+        times, values = curve(range(1, len(state.train_outputs) + 1), state.train_outputs, value)
         axes.plot(times / epoch, values, color=colours[0], lw=1, label=f"{label}training")
-        times, values = curve(state.test_times, state.test_outputs, value.cost, value.index, tests)
+        times, values = curve(state.test_times, state.test_outputs, value, tests)
         axes.plot(times / epoch, values, color=colours[1], marker=".", label=f"{label}test")
         averaged = min(tests, len(values))
         last = f"last {averaged} tests" if averaged > 1 else "last test"
@@ -93,7 +96,7 @@ def draw_curves(axes: Axes, runs: Sequence[Run], value: Value, smooth: bool) -> 
 
 
 def curve(
-    times: Sequence[int], outputs: Outputs, cost: str, index: int, window: int = 1
+    times: Sequence[int], outputs: Outputs, value: Value, window: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """One value of a cost, where it was computed, as a running mean over images.
 
@@ -103,15 +106,16 @@ def curve(
 
     Returns: times and means, both float64.
     """
+    cost, index, counted = value.cost, value.index, value.counted
     points = [
-        (time, costs[cost][index], cases)
+        (time, costs[cost][index], cases if counted is None else costs[cost][counted])
         for time, (costs, cases) in zip(times, outputs, strict=True)
         if len(costs.get(cost, [])) > index
     ]
     found = np.array(points, np.float64).reshape(-1, 3)
     sums = [found[max(0, i - window) : i, 1:].sum(axis=0) for i in range(1, len(found) + 1)]
     values, cases = np.array(sums).reshape(-1, 2).T
-    return found[:, 0], values / cases
+    return found[:, 0], values / np.maximum(cases, 1)
 
 
 def labels(runs: Sequence[Run]) -> list[str]:

@@ -100,7 +100,8 @@ def layer_filters(run: Run, layer: WeightLayer, options: FilterOptions) -> np.nd
         g = layer.windows[index]
         if isinstance(layer, LocalLayer):
             weights = _plane(layer, weights, options.local_plane, g.taps)
-        return weights.T.reshape(-1, g.group_channels, g.filter_size, g.filter_size)
+        sides = (g.rows.filter_size, g.columns.filter_size)
+        return weights.T.reshape(-1, g.group_channels, *sides)
     return weights.T.reshape(-1, *_image_shape(layer, index, options.channels))
 
 

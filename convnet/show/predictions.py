@@ -56,7 +56,7 @@ class Predictions:
 
     Attributes:
         probs: (images, classes), each row adding up to 1; the mean over the views.
-        labels: the right classes, int64 (images,).
+        labels: the right classes, int64 (images,); -1 where nobody knows.
     """
 
     probs: np.ndarray
@@ -135,7 +135,7 @@ def examples(classifier: Classifier, only_errors: bool, seed: int) -> Iterator[E
             found = classifier.read(test_batch(session, number, chosen))
             pictures = data.plottable(first[0][:, columns])
             for pixels, probs, label in zip(pictures, found.probs, found.labels, strict=True):
-                if not only_errors or probs.argmax() != label:
+                if label >= 0 and (not only_errors or probs.argmax() != label):
                     yield Example(pixels, probs, int(label))
 
 

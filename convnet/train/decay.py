@@ -40,7 +40,9 @@ def has_stalled(costs: Sequence[float]) -> bool:
     For a series of N costs this is the question whether dlib's count_steps_without_decrease and
     count_steps_without_decrease_robust are both N.
     """
-    return all(chance_of_fall(part) < FALLING for part in (costs, without_highest(costs)))
+    if chance_of_fall(costs) >= FALLING:
+        return False
+    return chance_of_fall(without_highest(costs)) < FALLING
 
 
 def without_highest(costs: Sequence[float]) -> list[float]:

@@ -29,6 +29,7 @@ from convnet.checkpoint import (
 )
 from convnet.config.reader import Source, read_sections
 from convnet.errors import CheckpointError, NonFiniteError, OptionError, Problems
+from convnet.graph import freeze
 from convnet.net import Net
 from convnet.nonfinite import REMEDY
 from convnet.options import FIELDS, Options, merge, option_name, require
@@ -106,6 +107,10 @@ def open_session(given: dict[str, Any]) -> Session:
     Raises:
         ConvnetError, data_providers.errors.DataError: what is wrong, in one line each.
     """
+    if given.get("load_file") and given.get("init_from"):
+        raise OptionError(
+            "--load-file goes on with a run, --init-from begins a new one: give one of the two"
+        )
     given, loaded = _resume(given)
     options = merge(given, loaded.options if loaded else None)
     training = not (options.test_only or options.write_features)
@@ -171,8 +176,11 @@ def open_session(given: dict[str, Any]) -> Session:
             init_modules=options.init_modules,
         )
         state = TrainingState()
+        if options.init_from:
+            _begin_with(net, Path(options.init_from), problems)
     if options.conv_to_local or options.unshare_weights:
         definition, net = _transformed(options, net, definition, parameters, shapes)
+    _freeze(options, net)
     for name in given:
         if note := FIELDS[name].metadata["note"]:
             problems.warn("", f"{option_name(name)}: {note}")
@@ -216,6 +224,33 @@ def _transformed(
     )
     new.load_state(weights)
     return definition, new
+
+
+def _begin_with(net: Net, path: Path, problems: Problems) -> None:
+    """Takes over the matrices of a checkpoint that have a name and shape of the net.
+
+    Raises:
+        CheckpointError: it has none.
+    """
+    found, state = load_checkpoint(path).weights, net.state()
+    wanted = [name for name in state if not name.endswith((".inc", ".grad"))]
+    fitting = {n for n in wanted if n in found and found[n].shape == state[n].shape}
+    if not fitting:
+        raise CheckpointError(
+            f"{path}: has no matrix with the name and the shape of one of this net, which are "
+            f"{', '.join(wanted)}"
+        )
+    net.load_state(state | {name: found[name] for name in fitting})
+    if others := [name for name in wanted if name not in fitting]:
+        problems.warn(str(path), f"has no matrix for {', '.join(others)}: new ones are made")
+
+
+def _freeze(options: Options, net: Net) -> None:
+    """Raises: OptionError if --freeze names no layer."""
+    for name in options.freeze:
+        if name not in net.graph:
+            raise OptionError(f"--freeze: no layer '{name}'; the net has {', '.join(net.graph)}")
+        freeze(net.graph, name)
 
 
 def _resume(given: dict[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:
@@ -308,7 +343,7 @@ def _parameters(
 
 def updates_of(options: Options) -> Updates:
     """How the options say that a net learns."""
-    return Updates(checked=options.check_finite == "all")
+    return Updates(options.check_finite == "all", options.clip_norm, options.accumulate)
 
 
 def layer_file(options: Options, name: str) -> Path:

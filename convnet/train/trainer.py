@@ -118,6 +118,7 @@ def _go_on(session: Session, verifier: Verifier | None, log: report.Log, stop: S
     done, total = batches_done(state, numbers), options.epochs * len(numbers)
     sequence = ((numbers[i % len(numbers)], 1 + i // len(numbers)) for i in range(done, total))
     started = time.perf_counter()
+    troubled: set[str] = set()
     with (
         Prefetcher(session.train_data.load, sequence) as batches,
         report.ProgressBar(total, done) as bar,
@@ -129,6 +130,7 @@ def _go_on(session: Session, verifier: Verifier | None, log: report.Log, stop: S
                 done += 1
                 costs, cases = state.train_outputs[-1]
                 seconds = time.perf_counter() - started
+                _warn(session, costs, cases, troubled)
                 log.write("train", epoch=epoch, batch=number, costs=costs, cases=cases, sec=seconds)
                 line = f"{epoch}.{number} ({100 * clock.progress:.2f}%)... "
                 line += session.cost_text(costs, cases)
@@ -148,6 +150,20 @@ def _go_on(session: Session, verifier: Verifier | None, log: report.Log, stop: S
                 log.write("stop", signal=stop.signal, checkpoint=str(path))
                 report.text(f"{stop.signal}: saved {path}; go on with --load-file {path.parent}")
                 return
+
+
+def _warn(session: Session, costs: Sums, cases: int, troubled: set[str]) -> None:
+    """Tells of trouble with a cost, once when it begins.
+
+    Args:
+        costs: of a batch of `cases` images.
+        troubled: the costs that there was trouble with in the batch before; is changed.
+    """
+    for cost in session.net.costs:
+        text = cost.trouble(costs[cost.name], cases) if cost.name in costs else ""
+        if text and cost.name not in troubled:
+            report.text(f"warning: Layer '{cost.name}': {text}")
+        (troubled.add if text else troubled.discard)(cost.name)
 
 
 def _too_low(session: Session) -> str:
@@ -192,8 +208,9 @@ def _learn(session: Session, part: Matrices, clock: Clock, log: report.Log) -> N
         f"batch {clock.epoch}.{clock.batch}, minibatch {clock.minibatch}",
         part[0].shape[1],
     )
+    warmth = min(1.0, (state.steps + 1) / options.warm_up) if options.warm_up else 1.0
     try:
-        costs = net.train_step(part, replace(clock, rates=state.rates))
+        costs = net.train_step(part, replace(clock, rates=state.rates * warmth))
     except NonFiniteError as error:
         problem = NonFiniteError(f"{where}: {error}")
         if options.on_nan != "skip":

@@ -86,20 +86,22 @@ def test_layer_files_of_the_layers_page():
 
 
 @pytest.mark.parametrize(
-    ("head", "names"), [(0, ["arcface"]), (1, ["logprob", "center"]), (2, ["triplet"])]
+    ("head", "names"),
+    [(0, ["arcface"]), (1, ["logprob", "center"]), (2, ["triplet"]), (3, ["age", "people"])],
 )
 def test_nets_of_the_page_on_metric_learning(head, names):
     trunk, rates, *heads = blocks("docs/metric-learning.md", "ini")
     definition, parameters = heads[2 * head : 2 * head + 2]
-    assert len(heads) == 6
+    assert len(heads) == 8
     graph = read_graph(
         Source("layers.cfg", trunk + "\n" + definition),
         Source("params.cfg", rates + "\n" + parameters),
-        [(3, 5, 5), (1, 1, 1)],
+        [(3, 5, 5), (1, 1, 1), (1, 1, 1)],
     )
     net = Net(graph, ReferenceOps(np.float64), batch_size=8)
     images = np.random.default_rng(0).standard_normal((75, 8)).astype(np.float32)
-    matrices = [images, np.array([[0, 0, 0, 1, 1, 2, 2, 9]], np.float32)]
+    labels = ([0, 0, 0, 1, 1, 2, 2, 9], [3, -1, -1, 4, 0, -1, 6, 1])
+    matrices = [images, *(np.array([row], np.float32) for row in labels)]
     first = net.train_step(matrices)
     assert list(first) == names
     for step in range(1, 4):

@@ -69,6 +69,17 @@ OPTIONS = [
         "correct it",
         lr_shrink=10,
     ),
+    option(
+        "--clip-norm: expected a number of at least 0; found '-1'" + SEE,
+        "correct it",
+        clip_norm=-1,
+    ),
+    option(
+        "--freeze: no layer 'conv9'; the net has data, labels, conv, conv_neuron, drop, fc, probs, "
+        "logprob",
+        "correct the name",
+        freeze="conv9",
+    ),
     option("--test-one: expected 0 or 1; found 'yes'" + SEE, "correct it", test_one="yes"),
     option("--gpu: expected a whole number; found 'x'" + SEE, "correct it", gpu="0,x"),
     option(

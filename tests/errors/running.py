@@ -54,6 +54,15 @@ def other_data(*shape: int) -> Prepare:
     return lambda: write_batches(Path("other"), shape)
 
 
+def rename_layers() -> None:
+    for name in (DEF, PARAMS):
+        text = Path(name).read_text().replace("[conv]", "[first]").replace("[fc]", "[second]")
+        text = text.replace("inputs = conv", "inputs = first").replace(
+            "inputs = fc", "inputs = second"
+        )
+        Path(name).write_text(text)
+
+
 SEE = "; see --help"
 LR = "lower the learning rates (epsW, epsB) or initW and go on from the last checkpoint"
 
@@ -83,9 +92,17 @@ TRAINING = [
         edit=(PARAMS, "coeff = 1", "coeff = 3e38"),
     ),
     Mistake(
+        f"{PARAMS}: `updatePeriod = 2` in one layer, and `--clip-norm=1`",
+        "--clip-norm needs layers that all learn at the same time: give them all the same "
+        "updatePeriod, or none",
+        "that, or `--accumulate 2`",
+        options={"clip_norm": 1},
+        edit=(PARAMS, "epsB = 0.002", "epsB = 0.002\nupdatePeriod = 2"),
+    ),
+    Mistake(
         f"{DEF}: `gpu = 0,1` in a layer, `gpu = 0` above it, and `--check-finite=all`",
-        "--check-finite all needs layers that all learn at the same time: give them equal numbers "
-        "of devices (gpu)",
+        "--clip-norm and --check-finite all need layers that all learn at the same time: give them "
+        "equal numbers of devices (gpu)",
         "leave out `gpu`, or the option",
         options={"check_finite": "all"},
         edit=(
@@ -127,6 +144,19 @@ TRAINING = [
 ]
 
 CHECKPOINTS = [
+    command(
+        "--load-file=good --init-from=good",
+        "--load-file goes on with a run, --init-from begins a new one: give one of the two",
+        "that",
+    ),
+    Mistake(
+        f"{DEF}: other names for all layers, and `--init-from=good`",
+        "good: has no matrix with the name and the shape of one of this net, which are "
+        "first.weights.0, first.biases, second.weights.0, second.biases",
+        "the checkpoint of a net with layers of these names",
+        options={"init_from": "good"},
+        prepare=rename_layers,
+    ),
     command(
         "--load-file=nowhere",
         "nowhere: no such checkpoint file or run directory",

@@ -38,6 +38,12 @@ def machine(backend: str) -> list[str]:
     ]
 
 
+def gpu_name() -> str:
+    """Of the first GPU, as its driver calls it."""
+    query = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    return query.partition("\n")[0]
+
+
 def _output(*command: str) -> str:
     if not shutil.which(command[0]):
         return f"{command[0]} is not installed"

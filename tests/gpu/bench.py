@@ -5,9 +5,9 @@
 
 As tests.benchmarks.bench, whose nets and workers these are: PyTorch (cuDNN) in channels-last layout
 and in full float32, as ours. A step is timed until the device has done it. Then each call of a
-training step by itself, with the share that it reaches of the time that the GPU's peak allows; as
-the host waits for each kernel there, their sum is more than the step. Without a GPU it says why,
-and that is no error.
+training step by itself, with the share of its roofline (convnet.roofline) that it reaches, if the
+GPU is one of those known there or --peak gives its peaks. As the host waits for each kernel there,
+their sum is more than the step. Without a GPU it says why, and that is no error.
 """
 
 from __future__ import annotations
@@ -25,14 +25,12 @@ from convnet.api import make_ops
 from convnet.layer_types.base import TRAIN
 from convnet.net import Net as ConvNet
 from convnet.ops.cuda.driver import Kernel
-from convnet.profile import Peak, Timing, profile
+from convnet.profile import profile
 from convnet.report import columns
+from convnet.roofline import FP32, GPUS, Gpu, floor
 from tests.benchmarks.bench import HEADER, NETS, Net, Side, measure, report
 from tests.benchmarks.our_worker import build
-from tests.gpu import ROOT, machine, why_not
-
-# Published peaks in float32, without tensor cores: NVIDIA A100 and H100 datasheets (SXM).
-PEAKS = {"A100": Peak(19.5e12, 1.555e12), "H100": Peak(67e12, 3.35e12)}
+from tests.gpu import ROOT, gpu_name, machine, why_not
 
 
 class WaitingDriver:
@@ -56,22 +54,22 @@ class WaitingDriver:
         return launch
 
 
-def fraction(timing: Timing, peak: Peak) -> float:
-    """The least time that the peak allows a call (its roofline), of the time that it took."""
-    return max(timing.flops / peak.flops, timing.bytes / peak.bytes) / timing.seconds
+def find_gpu(full_name: str) -> Gpu | None:
+    """The peaks of the GPU of this name; None if they are not known."""
+    return next((gpu for gpu in GPUS.values() if gpu.full_name == full_name), None)
 
 
-def call_rows(net: ConvNet, peak: Peak | None, repeats: int) -> list[tuple[str, ...]]:
+def call_rows(net: ConvNet, gpu: Gpu | None, repeats: int) -> list[tuple[str, ...]]:
     """A row for each call of a training step, the slowest first; the first row is the header."""
-    rows: list[tuple[str, ...]] = [("layer", "operation", "us", "of roofline")]
+    rows: list[tuple[str, ...]] = [("layer", "operation", "us", *(["of roofline"] if gpu else []))]
     timings = profile(net, TRAIN, repeats)
     for t in sorted(timings, key=lambda t: -t.seconds):
-        share = f"{fraction(t, peak):.0%}" if peak else "-"
-        rows.append((t.call.layer, t.call.op, f"{1e6 * t.seconds:.0f}", share))
+        share = [f"{floor(t.call, net.batch_size, gpu).seconds / t.seconds:.0%}"] if gpu else []
+        rows.append((t.call.layer, t.call.op, f"{1e6 * t.seconds:.0f}", *share))
     return rows
 
 
-def bench(nets: dict[str, Net], backend: str, peak: Peak | None, repeats: int) -> None:
+def bench(nets: dict[str, Net], backend: str, gpu: Gpu | None, repeats: int) -> None:
     """Prints all tables."""
     peers = [("torch channels-last", ["channels-last", backend])] if find_spec("torch") else []
     if not peers:
@@ -86,12 +84,12 @@ def bench(nets: dict[str, Net], backend: str, peak: Peak | None, repeats: int) -
         ops = make_ops(backend)
         waiting = type(ops)(WaitingDriver(ops._driver))  # type: ignore[call-arg, attr-defined]
         print(f"\n{name}: a training step call by call")
-        print(columns(call_rows(build(net.files, net.side, net.batch, waiting), peak, repeats), 2))
+        print(columns(call_rows(build(net.files, net.side, net.batch, waiting), gpu, repeats), 2))
 
 
-def parse_peak(text: str) -> Peak:
+def parse_peak(text: str) -> Gpu:
     flops, size = map(float, text.split(","))
-    return Peak(flops * 1e12, size * 1e9)
+    return Gpu("GPU", "", 0, {FP32: flops * 1e12}, size * 1e9)
 
 
 class Both:
@@ -127,11 +125,13 @@ def main() -> int:
     if options.tiny:
         nets = {k: net._replace(batch=2, side=net.tiny_side) for k, net in nets.items()}
     lines = machine(options.backend)
-    known = (peak for gpu, peak in PEAKS.items() if gpu in lines[3])
+    gpu = options.peak or find_gpu(gpu_name())
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("w") as file, redirect_stdout(Both(sys.stdout, file)):  # type: ignore
         print(*lines, f"convnet {convnet.__version__}", sep="\n")
-        bench(nets, options.backend, options.peak or next(known, None), options.repeats)
+        if not gpu:
+            print(f"peaks of {gpu_name()} are not known, so rooflines are left out; --peak tells")
+        bench(nets, options.backend, gpu, options.repeats)
     return 0
 
 

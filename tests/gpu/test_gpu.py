@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from convnet.plan import Call
-from convnet.profile import Peak, Timing
-from tests.gpu import ROOT, run_tests
-from tests.gpu.bench import fraction, parse_peak
+from convnet.geometry import Window
+from convnet.plan import Call, new_buffer
+from convnet.profile import Timing
+from convnet.roofline import FP32, GPUS, Gpu
+from tests.gpu import ROOT, bench, run_tests
 from tests.helpers import emulated_ops
 
 
@@ -61,11 +63,41 @@ def test_the_steps_find_tests() -> None:
         assert done.returncode == 0, done.stdout
 
 
-def test_fraction_of_the_roofline() -> None:
-    peak = parse_peak("2,100")
-    assert peak == Peak(2e12, 1e11)
-    assert fraction(Timing(Call("", {}), 2.0, int(1e12), int(1e11)), peak) == 0.5
-    assert fraction(Timing(Call("", {}), 2.0, int(4e12), 0), peak) == 1
+@pytest.mark.parametrize(
+    ("name", "gpu"),
+    [
+        ("NVIDIA A100-SXM4-40GB", GPUS["a100"]),
+        ("NVIDIA H100 80GB HBM3", GPUS["h100"]),
+        ("NVIDIA H100 PCIe", None),  # slower
+        ("NVIDIA GeForce RTX 4090", None),
+        ("nvidia-smi is not installed", None),
+    ],
+)
+def test_peaks_of_a_gpu(name: str, gpu: Gpu | None) -> None:
+    assert bench.find_gpu(name) == gpu
+
+
+def test_shares_of_the_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that a GPU of 2 TFLOP/s and 100 GB/s needs, of that which was taken."""
+    g, gpu = Window(8, 6, 6, 16, 3), bench.parse_peak("2,100")
+    images, acts = new_buffer("x", g.images_shape), new_buffer("y", g.acts_shape)
+    filters = new_buffer("w", g.conv_filters_shape, per_case=False)
+    given = {"g": g, "images": images, "filters": filters, "acts": acts}
+    conv, neuron = Call("conv_fprop", given, layer="conv"), Call("dropout", {"acts": acts})
+    size = 4 * (128 * 8 * 6 * 6 + 8 * 9 * 16 + 128 * 16 * 4 * 4)
+    timings = [
+        Timing(conv, 4 * size / 1e11, 0, 0),
+        Timing(neuron, 4 * 128 * 16 * 4 * 4 / 1e11, 0, 0),
+    ]
+    monkeypatch.setattr(bench, "profile", lambda *_: timings)
+    net = SimpleNamespace(batch_size=128)
+    header, *rows = bench.call_rows(net, gpu, 1)  # type: ignore[arg-type]
+    assert header == ("layer", "operation", "us", "of roofline")
+    assert rows[0][:2] == ("conv", "conv_fprop")
+    assert [row[3] for row in rows] == ["25%", "100%"]
+    assert bench.call_rows(net, None, 1)[0] == header[:3]  # type: ignore[arg-type]
+    gpu.flops[FP32] = 2 * 16 * 16 * 8 * 9 * 128 / timings[0].seconds  # now these bound
+    assert bench.call_rows(net, gpu, 1)[1][3] == "100%"  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -83,10 +83,13 @@ def test_table_of_kernels(monkeypatch, capsys):
 
 def test_summary():
     other = replace(MADE, instance=GOOD[0], kernels=[replace(MATMUL, registers=40)])
-    assert summary_rows([MADE, other]) == [
-        ("file", "kernel", "instances", "sm_90", "local", "shared", "products"),
-        ("good", "matmul", "2", "40, 75%", "36", "2112", "75% to 75%"),
-        ("good", "votes", "1", "12, 100%", "0", "0", "-"),
+    precise = Instance("good", "tf32", {"PRECISION": 1}, THREADS)
+    newer = replace(MADE, instance=precise, arch=100, kernels=MADE.kernels[:1])
+    assert summary_rows([MADE, other, newer]) == [
+        ("file", "kernel", "instances", "sm_90", "sm_100", "local", "shared", "copies", "products"),
+        ("good", "matmul", "2", "40, 75%", "-", "36", "2112", "8 to 8", "75% to 75%"),
+        ("good", "votes", "1", "12, 100%", "-", "0", "0", "-", "-"),
+        ("good", "matmul tf32", "1", "-", "32, 100%", "0", "2112", "8 to 8", "75% to 75%"),
     ]
 
 

@@ -42,6 +42,9 @@ def windows(kind: str, name: str = "top", inputs: str = "below", **keys: Any) ->
         ({"modulesX": 3, "stride": 2}, (3, 3, 3)),  # one window more than needed across 5 rows
         ({"modulesX": 4, "stride": 3}, (3, 4, 4)),  # windows wholly outside the image
         ({"neuron": "tanh[1.5,0.5]"}, (3, 3, 5)),
+        ({"filterSizeY": 1, "padding": 1, "paddingY": 0}, (3, 5, 7)),  # along rows
+        ({"filterSize": 1, "filterSizeY": 7, "paddingY": 3, "stride": 2}, (3, 3, 4)),
+        ({"modulesX": 4, "modulesY": 3, "stride": 2, "padding": 1}, (3, 3, 4)),
     ],
 )
 def test_shapes_and_gradients(kind: str, keys: dict[str, Any], shape: tuple[int, ...]) -> None:
@@ -56,6 +59,12 @@ def test_matrices_and_work_of_conv() -> None:
     assert net.get_weights("top.weights.0").shape == (2 * 9, 6)
     assert net.get_weights("top.biases").shape == (6, 1)
     assert top.multiply_adds == 2 * 9 * 6 * (3 * 5)
+
+
+def test_matrix_of_filters_that_are_not_square() -> None:
+    net = make_net(between(windows("conv", filterSizeY=1, paddingY=0, padding=1)))
+    assert net.get_weights("top.weights.0").shape == (4 * 3, 3)
+    assert net.graph["top"].multiply_adds == 4 * 3 * 3 * (5 * 7)
 
 
 def test_matrices_and_work_of_local() -> None:
@@ -142,6 +151,14 @@ def test_matrix_of_an_earlier_input(kind: str) -> None:
         (
             {"filterSize": 12, "padding": 3},
             "filterSize must be at most the padded image's height, 5 + 2*3; found filterSize=12",
+        ),
+        (
+            {"filterSizeY": 6, "padding": 2, "paddingY": 0},
+            "filterSizeY must be at most the padded image's height, 5 + 2*0; found filterSizeY=6",
+        ),
+        (
+            {"modulesX": 3, "modulesY": 1},
+            "modulesY=1 windows cover 3 pixels of the image's height, 5; leave it out or take more",
         ),
         (
             {"inputs": "below,below", "filters": "3,4"},

@@ -18,7 +18,9 @@ from tests.helpers import (
     BELOW,
     CLASSES,
     DATA,
+    MASKED,
     assert_gradients,
+    assert_gradients_with_mask,
     emulated_ops,
     layer,
     layer_errors,
@@ -65,6 +67,35 @@ def test_gradients_with_margins(extra: str, margins: tuple[float, ...]) -> None:
     assert_gradients(margin_net(extra))
 
 
+def test_some_classes_at_a_time() -> None:
+    """Those that are not drawn get no gradient; in tests all count."""
+    many = 40
+    text = layer("scores", "cosfc", "below", outputs=many, initW=0.1)
+    nets = [
+        cost_net("cost.margin", text, "labels,scores", extra, keep=["scores.weights.0"])
+        for extra in ("", "sampleRate=0.3\n")
+    ]
+    matrices, clock = make_batch(), Clock(seed=4, minibatch=2)
+    full, sampled = (net.forward(matrices, TEST)["cost"] for net in nets)
+    np.testing.assert_array_equal(full, sampled)
+    net = nets[1]
+    lower = net.forward(matrices, MASKED, clock)["cost"]
+    assert lower[0] < full[0]
+    net.backward()
+    gradient = net.gradient("scores.weights.0")
+    drawn = uniform(net.graph["cost"].random_key()(clock), many)
+    chosen = formulas.chosen_classes(matrices[1], 0.3, drawn)
+    assert CLASSES < chosen.sum() < many
+    np.testing.assert_array_equal((gradient != 0).any(axis=0), chosen > 0)
+
+
+def test_gradients_among_some_classes() -> None:
+    text = layer("scores", "cosfc", "below", outputs=40, initW=0.1)
+    extra = "sampleRate=0.3\nsmoothing=0.1\nscale=8\n"
+    net = cost_net("cost.margin", text, "labels,scores", extra)
+    assert_gradients_with_mask(net, Clock(seed=4))
+
+
 def test_images_that_have_reached_their_class_learn_on() -> None:
     """Cosines of 1, where the angle has no derivative."""
     net = margin_net("scale=64\n", ops=CpuOps())
@@ -102,10 +133,10 @@ def test_labels_beyond_the_classes(label: float) -> None:
 
 def test_mistakes_of_margins() -> None:
     text = DATA + BELOW + COSINES + layer("cost", "cost.margin", "labels,scores")
-    errors = layer_errors(text, "[cost]\nm1=0\nm2=-1\nscale=0\nsmoothing=1.5\n")
+    errors = layer_errors(text, "[cost]\nm1=0\nm2=-1\nscale=0\nsmoothing=1.5\nsampleRate=0\n")
+    wrong = {"m1": 0, "m2": -1, "scale": 0, "smoothing": 1.5, "sampleRate": 0}
     assert [error.partition(": Layer 'cost': ")[2].partition(":")[0] for error in errors] == [
-        f"parameter '{key}' is '{value}'"
-        for key, value in (("m1", 0), ("m2", -1), ("scale", 0), ("smoothing", 1.5))
+        f"parameter '{key}' is '{value}'" for key, value in wrong.items()
     ]
 
 
@@ -151,6 +182,18 @@ def test_what_is_printed_of_triplets() -> None:
     assert cost.format([1, 60, 60, 0, 1e-6], 4, []).endswith("0.000000, 0.000000, collapsed")
     none = net.forward(people(0, 1, 2))["cost"]
     assert cost.format(none, 3, []) == "0.000000, no two images of one label"
+
+
+def test_trouble_with_triplets() -> None:
+    """Loss, triplets, pairs, distances: sums over 4 images."""
+    (cost,) = triplet_net().costs
+    assert cost.trouble([0.8, 5, 6, 1.0, 2.0], 4) == ""
+    assert cost.trouble([0, 0, 0, 0, 1.0], 4).startswith("no minibatch has two images of one label")
+    assert cost.trouble([0, 0, 6, 0.1, 9.0], 4) == ""  # all are right
+    assert cost.trouble([0.8, 5, 6, 1e-5, 4e-5], 4).startswith(
+        "collapsed: 83% of the pairs make triplets, but images of different labels have a mean "
+        "squared distance of 1.0e-05 only, with margin 0.2; "
+    )
 
 
 def test_a_minibatch_without_pairs_changes_nothing() -> None:

@@ -30,6 +30,8 @@ def pool(inputs: str = "below", **keys: Any) -> str:
         ({"sizeX": 2, "outputsX": 3, "start": -1}, (4, 3, 3)),
         ({"neuron": "logistic"}, (4, 2, 3)),
         ({"sizeX": 0, "stride": 1}, (4, 1, 1)),
+        ({"sizeX": 4, "sizeY": 2, "startY": -1, "outputsY": 3}, (4, 3, 3)),
+        ({"sizeX": 7, "sizeY": 5}, (4, 1, 1)),
     ],
 )
 @pytest.mark.parametrize(
@@ -82,6 +84,12 @@ def test_sum_counts_for_means_only() -> None:
             {"sizeX": 0, "start": -1},
             "sizeX=0, one window, goes with stride=1 alone; found stride=2, start=-1",
         ),
+        (
+            {"sizeX": 0, "stride": 1, "sizeY": 2},
+            "sizeX=0, one window, goes with stride=1 alone; found sizeY=2",
+        ),
+        ({"sizeY": 6}, "sizeY must be at most the image's height, 5; found sizeY=6"),
+        ({"sizeY": 1}, "stride must be at most sizeY, 1; found stride=2"),
         ({"sizeX": 6}, "sizeX must be at most the image's height, 5; found sizeX=6"),
         (
             {"channels": 3},

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convnet.geometry import Pool
+from convnet.geometry import Pool, Window
 from tests import reference
 from tests.legacy.old import OldNet
 
@@ -58,7 +58,7 @@ def conv(layer: dict[str, Any], below: list[np.ndarray]) -> np.ndarray:
     sums: Any = 0
     for i, values in enumerate(below):
         side = layer["imgSize"][i]
-        g = SimpleNamespace(
+        g = Window(
             channels=layer["channels"][i], height=side, width=side, filters=layer["filters"],
             filter_size=layer["filterSize"][i], padding=-layer["padding"][i],
             stride=layer["stride"][i], groups=layer["groups"][i], modules=layer["modulesX"],

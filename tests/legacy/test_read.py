@@ -7,13 +7,13 @@ import pickle
 import sys
 import types
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import convnet
 from convnet.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from convnet.geometry import Window
 from convnet.legacy.read import times_of_tests
 from data_providers.pickle_writer import Class, Instance, write_pickle
 from tests import reference
@@ -225,10 +225,7 @@ def test_random_connections(old):
         write_old(old, old_checkpoint(net)), batch_size=2, backend="reference", keep=["conv"]
     )
     loaded.forward([images.reshape(-1, 2), np.zeros((1, 2), np.float32)])
-    g = SimpleNamespace(
-        channels=16, height=5, width=5, filters=12, filter_size=3, padding=1, stride=1, groups=4,
-        modules=0,
-    )  # fmt: skip
+    g = Window(16, 5, 5, filters=12, filter_size=3, padding=1, groups=4)
     sums = reference.conv_fprop(g, images[connections].astype(float), weights.astype(float))
     right = reference.biased(sums, conv["biases"].astype(float))
     np.testing.assert_allclose(loaded.activity("conv"), right, 1e-9, 1e-12)

@@ -194,7 +194,9 @@ def test_every_key_of_ours_is_stored_somewhere(kind):
     """But for those that are stored in another way, or have no effect once weights exist."""
     elsewhere = {"neuron", "gpu", "weightSource", "initWFunc", "initBFunc", "initCFunc"}
     elsewhere |= {"randSparse", "filterChannels", "filterConns"}
-    elsewhere |= {"biases"}  # the original's layers all have them
+    elsewhere |= {"biases", "missing"}  # the original's layers, and images, all have them
+    if kind != "crop":  # its windows are square
+        elsewhere |= {"filterSizeY", "paddingY", "modulesY", "sizeY", "startY", "outputsY"}
     ignored = {"partialSum", "sumWidth", "superEps", "superMom"}
     stored = {field.key for field in (*FIELDS[kind], *ANY_LAYER)}
     assert {key.name for key in LAYER_TYPES[kind].keys} - elsewhere - ignored <= stored

@@ -180,6 +180,25 @@ def test_pooling_of_ours():
         assert str(caught.value) == expected
 
 
+@pytest.mark.parametrize("key", ["sizeY", "outputsY"])
+def test_pooling_windows_that_are_not_square(key):
+    top = layer("top", "pool", "data", channels=2, sizeX=3, stride=1, pool="max", **{key: 2})
+    with pytest.raises(CheckpointError) as caught:
+        written(checkpoint_of(DATA + top + CLASSIFIER, shapes=((2, 5, 5), (1, 1, 1))))
+    expected = "cuda-convnet2's pooling windows are square, with equal rows and columns"
+    assert str(caught.value) == f"Layer 'top': {expected}"
+
+
+@pytest.mark.parametrize("key", ["filterSizeY", "paddingY", "modulesY"])
+def test_filters_that_are_not_square(key):
+    keys = {"channels": 2, "filters": 2, "filterSize": 4, "padding": 1, key: 3}
+    definition = DATA + layer("top", "conv", "data", **keys) + CLASSIFIER
+    with pytest.raises(CheckpointError) as caught:
+        written(checkpoint_of(definition, shapes=((2, 5, 5), (1, 1, 1))))
+    expected = "cuda-convnet2's filters are square, with equal padding on all sides"
+    assert str(caught.value) == f"Layer 'top': {expected}"
+
+
 class NewLayer(DropoutLayer):
     type_name = "new"
 
@@ -200,6 +219,14 @@ def test_a_layer_without_biases():
     with pytest.raises(CheckpointError) as caught:
         written(checkpoint_of(definition))
     assert str(caught.value) == "Layer 'top': biases=0: cuda-convnet2's layers have biases"
+
+
+def test_a_cost_without_all_labels():
+    definition = DATA + layer("top", "fc", "data", outputs=2) + CLASSIFIER + "missing=1\n"
+    with pytest.raises(CheckpointError) as caught:
+        written(checkpoint_of(definition))
+    expected = "Layer 'cost': missing=1: cuda-convnet2's images all have labels"
+    assert str(caught.value) == expected
 
 
 def test_weights_that_do_not_fit(net, tmp_path, capsys):

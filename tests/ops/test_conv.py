@@ -36,6 +36,16 @@ CASES = {
     "one pixel of padding unseen": (Window(2, 7, 6, 3, 2, padding=1, stride=2, modules=4), 7),
     "last pixels unseen": (Window(3, 8, 7, 5, 1, stride=2, modules=4), 7),
     "two last pixels unseen": (Window(3, 11, 10, 5, 3, stride=3, modules=3), 7),
+    "one row, padded at the sides": (
+        Window(3, 5, 6, 4, 5, padding=2, filter_size_y=1, padding_y=0),
+        7,
+    ),
+    "taller than wide, stride 2": (
+        Window(4, 9, 8, 6, 1, stride=2, groups=2, filter_size_y=4, padding_y=3),
+        17,
+    ),
+    "square, padded above and below": (Window(8, 4, 5, 4, 3, padding_y=1), 16),
+    "more rows of windows": (Window(3, 8, 6, 5, 3, padding=1, stride=2, modules=3, modules_y=4), 5),
     "wide groups": (Window(32, 3, 4, 48, 3, padding=1, groups=2), 16),
     "larger than a tile": (Window(70, 2, 3, 70, 3, padding=1), 130),
 }
@@ -48,6 +58,7 @@ QUICK = (
     "three groups",
     "one pixel of padding unseen",
     "last pixels unseen",
+    "taller than wide, stride 2",
     "larger than a tile",
 )
 

@@ -16,6 +16,7 @@ from tests.ops.check import apply, assert_close, check, numbers, tied_numbers
 from tests.ops.gradients import check_gradient
 
 FLOAT64 = ReferenceOps(np.float64)
+KEY = RandomKey(seed=3, stream=2**32 - 5, epoch=2, batch=7, minibatch=1)
 
 # Rows, images.
 sizes = pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 7), (10, 33), (70, 130)])
@@ -75,6 +76,21 @@ def test_margin(ops: Ops, k: int, n: int, margins: Margins) -> None:
     check(ops, "margin_bprop", formulas.margin_bprop(**common, coeff=0.75), **common, coeff=0.75)
 
 
+@sizes
+@pytest.mark.parametrize("share", [2.0**-24, 0.3, 1.0])
+def test_margin_among_chosen_classes(ops: Ops, k: int, n: int, share: float) -> None:
+    data = cosines_of(np.random.default_rng(6), k, n)
+    chosen = formulas.chosen_classes(data["labels"], share, uniform(KEY, k))
+    assert len(np.unique(data["labels"])) <= chosen.sum() <= k
+    check(ops, "choose_classes", chosen, labels=data["labels"], share=share, key=KEY)
+    some_unknown = np.where(np.arange(n) % 2, data["labels"], -1)
+    fewer = formulas.chosen_classes(some_unknown, share, uniform(KEY, k))
+    check(ops, "choose_classes", fewer, labels=some_unknown, share=share, key=KEY)
+    common = {**data, "margins": MARGINS["combined"], "chosen": chosen}
+    check(ops, "margin_cost", formulas.margin_cost(**common, top=3), **common, top=3)
+    check(ops, "margin_bprop", formulas.margin_bprop(**common, coeff=0.75), **common, coeff=0.75)
+
+
 @every_margin
 def test_margin_at_the_borders(ops: Ops, margins: Margins) -> None:
     """Cosines of 1 and -1, and beyond, as rounding makes them; zeros, and ties."""
@@ -106,17 +122,14 @@ def test_gradient_of_margin(margins: Margins) -> None:
     check_gradient(cost, arguments, np.array([0.75]), gradients)
 
 
-KEY = RandomKey(seed=3, stream=2**32 - 5, epoch=2, batch=7, minibatch=1)
-
-
 def triplet_data(k: int, n: int, people: int, semihard: bool) -> dict[str, Any]:
-    """Images of several people, some of which (-1) are of nobody."""
+    """Images of several people; some are unknown (-1), some of others, each another one (-2)."""
     rng = np.random.default_rng(5)
-    labels = rng.integers(-1, people, (1, n)).astype(np.float64)
+    labels = rng.integers(-2, people, (1, n)).astype(np.float64)
     return {"labels": labels, "inputs": numbers(rng, k, n), "margin": 0.5, "semihard": semihard}
 
 
-@pytest.mark.parametrize(("k", "n", "people"), [(1, 1, 1), (3, 7, 2), (5, 33, 4), (20, 70, 9)])
+@pytest.mark.parametrize(("k", "n", "people"), [(1, 1, 1), (3, 9, 2), (5, 33, 4), (20, 70, 9)])
 @pytest.mark.parametrize("semihard", [False, True])
 def test_triplets(ops: Ops, k: int, n: int, people: int, semihard: bool) -> None:
     data = triplet_data(k, n, people, semihard)
@@ -131,7 +144,7 @@ def test_triplets(ops: Ops, k: int, n: int, people: int, semihard: bool) -> None
 
 
 @pytest.mark.parametrize(
-    ("labels", "pairs"), [([0, 1, 2, 3], 0), ([2, 2, 2, 2], 6), ([-1, -1, -1, -1], 0)]
+    ("labels", "pairs"), [([0, 1, 2, 3], 0), ([2, 2, 2, 2], 6), ([-2] * 4, 0), ([1, -1, -1, 1], 1)]
 )
 def test_no_triplets(ops: Ops, labels: list[int], pairs: int) -> None:
     """No two images of a person, one person alone, nobody: the cost is 0, and so are gradients."""
@@ -166,7 +179,7 @@ def test_gradient_of_triplets(semihard: bool) -> None:
     check_gradient(cost, data, np.array([0.75]), {"inputs": grad["inputs_grad"]})
 
 
-@pytest.mark.parametrize(("k", "n", "people"), [(1, 1, 1), (3, 7, 2), (5, 33, 4), (20, 70, 9)])
+@pytest.mark.parametrize(("k", "n", "people"), [(1, 1, 1), (3, 9, 2), (5, 33, 4), (20, 70, 9)])
 @pytest.mark.parametrize("margin", [1.0, 3.0])
 def test_contrastive(ops: Ops, k: int, n: int, people: int, margin: float) -> None:
     data = triplet_data(k, n, people, False)

@@ -26,6 +26,11 @@ CASES = {
     "fewer outputs than cover the image": (Pool(2, 9, 8, 3, 2, outputs=2), 7),
     "stride beyond the window": (Pool(2, 8, 7, 2, 3), 5),
     "whole image": (Pool(3, 4, 4, 4, 1), 7),
+    "wide, more rows of them": (
+        Pool(2, 5, 7, 4, 2, start=-1, outputs=3, size_y=2, start_y=0, outputs_y=3),
+        7,
+    ),
+    "tall and thin": (Pool(2, 8, 5, 1, 1, size_y=8), 7),
     "rows of one column": (Pool(2, 7, 3, 3, 2, tall=True), 7),
     "rows of one column, negative start": (Pool(1, 5, 4, 3, 2, start=-1, outputs=3, tall=True), 5),
     "larger than a tile": (Pool(70, 4, 3, 3, 2), 130),

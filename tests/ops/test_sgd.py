@@ -32,6 +32,19 @@ def test_decay_takes_part_in_momentum(ops: Ops) -> None:
     assert weights.item() == 0.875 + increments.item()
 
 
+@pytest.mark.parametrize("limit", [0.5, 5.0, 1e6])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 133)], ids=str)
+def test_clip_norm(ops: Ops, shape: tuple[int, ...], limit: float) -> None:
+    rng = np.random.default_rng(1)
+    gradients, squares = numbers(rng, *shape), numbers(rng, 300) ** 2
+    norm = sum(squares.tolist()) ** 0.5
+    expected = gradients * (limit / norm if norm > limit else 1)
+    got = apply(ops, "clip_norm", gradients=gradients, squares=squares, limit=limit)
+    assert_close(ops, got["gradients"], expected, "gradients")
+    if limit > norm:
+        np.testing.assert_array_equal(got["gradients"], gradients)
+
+
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize(("low", "high"), [(2.0, 2.0), (0.0, 1.5), (0.75, 1.25)])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 7), (6, 4, 33), (1, 90, 200)], ids=str)

@@ -32,14 +32,20 @@ def test_a_curve_is_a_running_mean_over_images(window):
             total += points[j][1]
             images += points[j][2]
         expected.append(total / images)
-    times, values = curve([2, 3, 4, 5, 8, 13], OUTPUTS, "logprob", 1, window)
+    times, values = curve([2, 3, 4, 5, 8, 13], OUTPUTS, Value("logprob", 1, "error"), window)
     assert times.tolist() == [2, 3, 8, 13]
     np.testing.assert_allclose(values, expected, rtol=1e-14)
 
 
 def test_an_empty_curve():
-    times, values = curve([], [], "logprob", 0)
+    times, values = curve([], [], Value("logprob", 0, "logprob"))
     assert times.shape == values.shape == (0,)
+
+
+def test_a_mean_over_the_images_that_have_a_label():
+    outputs = [({"cost": [6.0, 3.0, 4.0]}, 10), ({"cost": [0.0, 0.0, 0.0]}, 10)]
+    _, values = curve([1, 2], outputs, Value("cost", 1, "error", counted=2))
+    assert values.tolist() == [0.75, 0]
 
 
 def lines(runs, value=ERROR, smooth=False):

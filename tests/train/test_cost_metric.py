@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from data_providers.images import ImageProvider
 from tests.train.helpers import DEFINITION, PARAMETERS, Workplace, assert_same
 
 COSTS = """
@@ -85,3 +86,42 @@ def test_conserving_memory_changes_nothing(place: Workplace) -> None:
     expected = place.checkpoint("whole").weights
     for name, values in place.checkpoint("conserving").weights.items():
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
+
+
+def test_a_collapse_is_told_once(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Weights of nearly 0 give features that differ little, but are in all triplets."""
+    definition = place.root / "collapsed.cfg"
+    text = place.definition.read_text().replace("[unit]\ntype = l2norm", "[unit]\ntype = pass")
+    definition.write_text(text.replace("initW = 0.02\n\n[probs]", "initW = 1e-6\n\n[probs]"))
+    parameters = place.root / "still.cfg"
+    parameters.write_text(place.parameters.read_text().replace("0.0002", "0"))
+    files = {"layer_def": definition, "layer_params": parameters}
+    assert place.train("collapsed", **files, mini=11) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("warning: Layer 'triplet': collapsed: ") == 1
+    assert printed.count(", collapsed") > 10
+
+
+def test_labels_that_are_missing(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = ImageProvider.load
+
+    def without(self: ImageProvider, number: int, epoch: int) -> list[np.ndarray]:
+        data, labels = map(np.asarray, load(self, number, epoch))
+        labels = labels.copy()
+        labels[0, 3:7] = -1
+        return [data, labels]
+
+    monkeypatch.setattr(ImageProvider, "load", without)
+    definition = place.root / "missing.cfg"
+    text = place.definition.read_text()
+    for inputs in ("labels, probs", "labels, fc", "labels, cosines"):
+        text = text.replace(f"inputs = {inputs}\n", f"inputs = {inputs}\nmissing = 1\n")
+    definition.write_text(text)
+    assert place.train("missing", layer_def=definition, epochs=1) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(", (labels) 7 of 11") == 3 * 4
+    assert place.resume("missing", epochs=2) == 0
+    costs, cases = place.checkpoint("missing").state.train_outputs[-1]
+    assert (len(costs["logprob"]), costs["logprob"][-1], cases) == (4, 7, 11)

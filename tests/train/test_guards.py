@@ -82,6 +82,20 @@ def test_a_run_that_went_back_and_was_stopped(
     assert_same(place.checkpoint(run), place.checkpoint("high"))
 
 
+def test_a_run_that_went_back_with_all_options(place: Workplace, signals_at: Signals) -> None:
+    """Costs that are remembered, sums of gradients and warm-up begin where it goes back to."""
+    options = rates(place, "3") | {"accumulate": 2, "warm_up": 9, "check_finite": "all"}
+    options |= {"lr_patience": 8, "lr_min": 1e-9, "epochs": 6, "clip_norm": 1e6}
+    assert place.train("all", **options) == 0
+    assert len(events(place, "all", "back")) == 3
+    assert events(place, "all", "rates")
+    for step in (3, 30):
+        signals_at(step)
+        assert place.train(f"all{step}", **options) == 0
+        assert place.resume(f"all{step}") == 0
+        assert_same(place.checkpoint(f"all{step}"), place.checkpoint("all"))
+
+
 def test_a_run_gives_up(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
     assert place.train("hopeless", **rates(place, "1e6")) == 1
     error = capsys.readouterr().err
@@ -202,6 +216,20 @@ def test_a_run_that_was_stopped_after_leaving_out(
     assert place.train("stopped", on_nan="skip", test_freq=100) == 0
     assert place.resume("stopped") == 0
     assert_same(place.checkpoint("stopped"), place.checkpoint("skipping"))
+
+
+def test_gradients_that_are_summed_up_when_a_minibatch_is_left_out(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, signals_at: Signals
+) -> None:
+    """The next minibatch takes its place in the sum; a resumed run does the same."""
+    damage(monkeypatch, 6)
+    options = {"on_nan": "skip", "accumulate": 5, "test_freq": 100}
+    assert place.train("summed", **options) == 0
+    assert place.checkpoint("summed").state.steps == 35
+    signals_at(3 * 5 + 3)
+    assert place.train("summed-stopped", **options) == 0
+    assert place.resume("summed-stopped") == 0
+    assert_same(place.checkpoint("summed-stopped"), place.checkpoint("summed"))
 
 
 def test_a_batch_without_good_minibatches(

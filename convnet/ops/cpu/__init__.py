@@ -77,6 +77,11 @@ class CpuOps(
             _f32(decay * rate),
         )
 
+    def clip_norm(self, gradients: InOut, squares: In, limit: float) -> None:
+        norm = np.sqrt(checked("squares", squares, squares.size).sum(dtype=np.float64))
+        if norm > limit:
+            gradients *= _f32(limit / norm)
+
     def bound_columns(
         self, weights: InOut, modules: int, low: float, high: float, centred: bool
     ) -> None:

@@ -7,7 +7,7 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from convnet.ops.cpu.jit import parallel, serial
+from convnet.ops.cpu.jit import ZERO, parallel, serial
 from convnet.ops.roles import Array
 
 
@@ -19,6 +19,8 @@ def center_cost(labels: Array, inputs: Array, centers: Array, values: Array) -> 
     distance = 0.0
     for k in range(rows):
         for n in range(cases):
+            if labels[n] < 0:
+                continue
             x = inputs[k, n]
             away = x - centers[k, int(labels[n])]
             distance += away * away
@@ -38,7 +40,8 @@ def center_bprop(
     rows, cases = inputs.shape
     for k in prange(rows):
         for n in range(cases):
-            grad = coeff * (inputs[k, n] - centers[k, int(labels[n])])
+            away = inputs[k, n] - centers[k, int(labels[n])] if labels[n] >= 0 else ZERO
+            grad = coeff * away
             inputs_grad[k, n] = grad + inputs_grad[k, n] if add else grad
 
 
@@ -50,7 +53,7 @@ def center_track(labels: Array, inputs: Array, rate: float, centers: Array) -> N
         count = 0
         for n in range(first):
             count += labels[n] == labels[first]
-        if count:  # done already
+        if count or labels[first] < 0:  # done already, or nobody's
             continue
         label = int(labels[first])
         sums = np.zeros(rows)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import get_num_threads, prange
 
-from convnet.geometry import Window
+from convnet.geometry import Side, Window
 from convnet.ops.cpu.jit import INFINITY, LANES, ZERO, aligned, parallel
 from convnet.ops.cpu.tiles import (
     FILTERS,
@@ -94,7 +94,7 @@ def dgrad(g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: 
     """images_grad = the gradient into the images."""
     biases = np.zeros((g.channels, 1), np.float32)
     for plan in _plans(g, True, acts_grad.shape[3], 2 * get_num_threads()):
-        panels = _panels(plan, filters, g.group_filters, g.filter_size**2 * g.filters)
+        panels = _panels(plan, filters, g.group_filters, g.filter_pixels * g.filters)
         _correlate(
             plan, acts_grad, panels, biases, -INFINITY, INFINITY, images_grad, add, _scratch(plan)
         )
@@ -118,16 +118,16 @@ def wgrad(g: Window, images: Array, acts_grad: Array, filters_grad: Array, add: 
     add_parts(parts.reshape(count, -1), filters_grad.reshape(-1), add)
 
 
-def _sides(g: Window, size: int, outputs: int, backward: bool) -> list[_Side]:
-    """One dimension of a pass: `size` pixels of the images, `outputs` of the acts."""
+def _sides(g: Side, backward: bool) -> list[_Side]:
+    """One dimension of a pass."""
     if not backward:
-        return [_Side(0, outputs, -g.padding, list(range(g.filter_size)))]
+        return [_Side(0, g.outputs, -g.padding, list(range(g.filter_size)))]
     sides = []
-    for start in range(min(g.stride, size)):
+    for start in range(min(g.stride, g.pixels)):
         # Pixel h meets output (h + padding - tap) / stride, if that is whole.
         output, tap = divmod(start + g.padding, g.stride)
         taps = list(range(tap, g.filter_size, g.stride))[::-1]
-        pixels = len(range(start, size, g.stride))
+        pixels = len(range(start, g.pixels, g.stride))
         sides.append(_Side(start, pixels, output - len(taps) + 1, taps))
     return sides
 
@@ -137,8 +137,8 @@ def _plans(g: Window, backward: bool, cases: int, tasks: float) -> tuple[_Correl
     """The correlations of a pass over `cases` images, in at least `tasks` tasks if possible."""
     return tuple(
         _plan(g, y, x, backward, tasks / (-(-cases // LANES) * g.groups))
-        for y in _sides(g, g.height, g.out_height, backward)
-        for x in _sides(g, g.width, g.out_width, backward)
+        for y in _sides(g.rows, backward)
+        for x in _sides(g.columns, backward)
     )
 
 
@@ -159,8 +159,8 @@ def _plan(g: Window, y: _Side, x: _Side, backward: bool, bands: float) -> _Corre
 
     c, i, j = np.ogrid[:channels, : len(y.taps), : len(x.taps)]
     offsets = ((c[:block] * packed_rows + i) * packed_columns + j) * LANES
-    tap = np.array(y.taps, int)[:, None] * g.filter_size + np.array(x.taps, int)
-    weights = tap * g.filters + c if backward else (c * g.filter_size**2 + tap) * g.filters
+    tap = np.array(y.taps, int)[:, None] * g.columns.filter_size + np.array(x.taps, int)
+    weights = tap * g.filters + c if backward else (c * g.filter_pixels + tap) * g.filters
     i, j = np.ogrid[:band, : x.pixels]
     starts = (i * packed_columns + j) * step * LANES
     return _Correlation(

@@ -7,6 +7,7 @@ after another; fprop and dgrad are one kernel with different lists of such rows.
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -42,8 +43,10 @@ class _Sizes(NamedTuple):
     F: int
     P: int
     Q: int
-    K: int
-    padding: int
+    KY: int
+    KX: int
+    top: int  # padding
+    left: int
     stride: int
 
 
@@ -67,7 +70,8 @@ def fprop(
 def dgrad(g: Window, filters: Array, acts_grad: Array, images_grad: Array, add: bool) -> None:
     """images_grad = the gradient into the images."""
     biases = np.zeros((g.channels, 1), np.float32)
-    windows = (-(-g.filter_size // g.stride)) ** 2  # that hold a pixel, at most
+    # Windows that hold a pixel, at most.
+    windows = prod(-(-side.filter_size // side.stride) for side in (g.rows, g.columns))
     scratch = _scratch(g.group_filters * windows, images_grad.shape[3])
     _correlate(
         _sizes(g),
@@ -101,8 +105,10 @@ def _sizes(g: Window) -> _Sizes:
         F=g.group_filters,
         P=g.out_height,
         Q=g.out_width,
-        K=g.filter_size,
-        padding=g.padding,
+        KY=g.rows.filter_size,
+        KX=g.columns.filter_size,
+        top=g.rows.padding,
+        left=g.columns.padding,
         stride=g.stride,
     )
 
@@ -123,15 +129,15 @@ def _fprop_rows(z: _Sizes, pixel: int, group: int, weights: Array, sources: Arra
 
     The latter is -1 for a pixel outside the image. Returns their number.
     """
-    top = pixel // z.Q * z.stride - z.padding
-    left = pixel % z.Q * z.stride - z.padding
+    top = pixel // z.Q * z.stride - z.top
+    left = pixel % z.Q * z.stride - z.left
     r = 0
     for c in range(group * z.C, (group + 1) * z.C):
-        for h in range(top, top + z.K):
-            for w in range(left, left + z.K):
+        for h in range(top, top + z.KY):
+            for w in range(left, left + z.KX):
                 inside = (0 <= h < z.H) & (0 <= w < z.W)
                 sources[r] = (c * z.H + h) * z.W + w if inside else -1
-                weights[r] = ((pixel * z.C * z.K**2 + r) * z.groups + group) * z.F
+                weights[r] = ((pixel * z.C * z.KY * z.KX + r) * z.groups + group) * z.F
                 r += 1
     return r
 
@@ -143,12 +149,12 @@ def _dgrad_rows(z: _Sizes, pixel: int, group: int, weights: Array, sources: Arra
     """
     r = 0
     for p in range(z.P):
-        y = pixel // z.W + z.padding - p * z.stride
-        if 0 <= y < z.K:
+        y = pixel // z.W + z.top - p * z.stride
+        if 0 <= y < z.KY:
             for q in range(z.Q):
-                x = pixel % z.W + z.padding - q * z.stride
-                if 0 <= x < z.K:
-                    tap = ((p * z.Q + q) * z.C * z.K + y) * z.K + x
+                x = pixel % z.W + z.left - q * z.stride
+                if 0 <= x < z.KX:
+                    tap = ((p * z.Q + q) * z.C * z.KY + y) * z.KX + x
                     for f in range(group * z.F, (group + 1) * z.F):
                         sources[r] = (f * z.P + p) * z.Q + q
                         weights[r] = tap * z.groups * z.F + f
@@ -185,7 +191,7 @@ def _correlate(
     channels, height, width, N = target.shape
     pixels, outputs = height * width, channels // z.groups
     flat = target.reshape(-1)
-    step = z.K**2 * z.groups * z.F if backward else 1
+    step = z.KY * z.KX * z.groups * z.F if backward else 1
     offsets = (np.arange(rows) * images).astype(np.int32)
     for thread in prange(threads):
         packed = scratch[thread].reshape(-1)

@@ -7,7 +7,8 @@ from math import acos, cos, exp, floor, log, pi, sin, sqrt
 import numpy as np
 from numba import prange
 
-from convnet.ops.cpu.jit import parallel, serial
+from convnet.ops.cpu.jit import ONE, ZERO, parallel, serial
+from convnet.ops.cpu.random import LOW, words
 from convnet.ops.cpu.softmax import share_lacking
 from convnet.ops.roles import Array
 from convnet.ops.spec.metric import BORDER
@@ -73,16 +74,30 @@ def _psi(cosine: float, m1: float, m2: float, m3: float) -> tuple[float, float]:
     return sign * cos(angle) - 2 * turns - m3, slope
 
 
+@parallel
+def choose_classes(labels: Array, threshold: int, key: Array, chosen: Array) -> None:
+    """See Ops.choose_classes; chosen by chance are those with word >> 8 < threshold."""
+    for block in prange(-(-chosen.size // 4)):
+        drawn = words(key, block)
+        for j in range(min(4, chosen.size - block * 4)):
+            chosen[block * 4 + j] = ONE if drawn[j] >> LOW < threshold else ZERO
+    for n in range(labels.size):
+        if labels[n] >= ZERO:
+            chosen[int(labels[n])] = ONE
+
+
 @serial
-def _log_norm(cosines: Array, label: int, logit: float, scale: float, n: int) -> float:
+def _log_norm(
+    cosines: Array, chosen: Array, label: int, logit: float, scale: float, n: int
+) -> float:
     """log of the sum of exp(logits) of image n; `logit` is that of its label."""
     largest = logit
     for k in range(cosines.shape[0]):
-        if k != label:
+        if k != label and chosen[k] > ZERO:
             largest = max(largest, scale * cosines[k, n])
     powers = exp(logit - largest)
     for k in range(cosines.shape[0]):
-        if k != label:
+        if k != label and chosen[k] > ZERO:
             powers += exp(scale * cosines[k, n] - largest)
     return largest + log(powers)
 
@@ -91,6 +106,7 @@ def _log_norm(cosines: Array, label: int, logit: float, scale: float, n: int) ->
 def margin_cost(
     labels: Array,
     cosines: Array,
+    chosen: Array,
     m1: float,
     m2: float,
     m3: float,
@@ -101,20 +117,24 @@ def margin_cost(
 ) -> None:
     """The values of Ops.margin_cost for each image, (3, N)."""
     rows, cases = cosines.shape
+    others = chosen.sum() - 1
     for n in prange(cases):
         label = int(labels[n])
+        if label < 0:
+            by_image[:, n] = 0
+            continue
         given = cosines[label, n]
         psi, _ = _psi(given, m1, m2, m3)
-        log_norm = _log_norm(cosines, label, scale * psi, scale, n)
+        log_norm = _log_norm(cosines, chosen, label, scale * psi, scale, n)
         better = ties = 0
         missing = 0.0  # what the logits of the other classes lack
         for k in range(rows):
             better += cosines[k, n] > given
             ties += cosines[k, n] == given
-            if k != label:
+            if k != label and chosen[k] > ZERO:
                 missing += log_norm - scale * cosines[k, n]
-        share = smoothing / max(rows - 1, 1)
-        own = 1 - share * (rows - 1)
+        share = smoothing / max(others, 1)
+        own = 1 - share * others
         by_image[0, n] = own * (log_norm - scale * psi) + share * missing
         by_image[1, n] = share_lacking(1 - better, ties)
         by_image[2, n] = share_lacking(top - better, ties)
@@ -124,6 +144,7 @@ def margin_cost(
 def margin_bprop(
     labels: Array,
     cosines: Array,
+    chosen: Array,
     m1: float,
     m2: float,
     m3: float,
@@ -135,16 +156,23 @@ def margin_bprop(
 ) -> None:
     """See Ops.margin_bprop."""
     rows, cases = cosines.shape
+    others = chosen.sum() - 1
     for n in prange(cases):
         label = int(labels[n])
+        if label < 0:
+            if not add:
+                cosines_grad[:, n] = 0
+            continue
         psi, slope = _psi(cosines[label, n], m1, m2, m3)
-        log_norm = _log_norm(cosines, label, scale * psi, scale, n)
-        share = smoothing / max(rows - 1, 1)
-        own = 1 - share * (rows - 1)
+        log_norm = _log_norm(cosines, chosen, label, scale * psi, scale, n)
+        share = smoothing / max(others, 1)
+        own = 1 - share * others
         for k in range(rows):
             if k == label:
                 rest = (exp(scale * psi - log_norm) - own) * slope
-            else:
+            elif chosen[k] > ZERO:
                 rest = exp(scale * cosines[k, n] - log_norm) - share
+            else:
+                rest = 0.0
             grad = np.float32(coeff * scale * rest)
             cosines_grad[k, n] = grad + cosines_grad[k, n] if add else grad

@@ -7,7 +7,7 @@ import numpy as np
 from convnet.ops.cpu import centers as center_kernels
 from convnet.ops.cpu import metric, pairs
 from convnet.ops.cpu.arrays import checked
-from convnet.ops.cpu.random_ops import key_words
+from convnet.ops.cpu.random_ops import key_words, threshold
 from convnet.ops.layout import rows_of
 from convnet.ops.roles import Array, In, InOut, Out, RandomKey
 from convnet.ops.spec.metric import Margins, MetricOps
@@ -32,12 +32,26 @@ class CpuMetricOps(MetricOps):
             add,
         )
 
-    def margin_cost(self, labels: In, cosines: In, margins: Margins, top: int, values: Out) -> None:
+    def choose_classes(self, labels: In, share: float, key: RandomKey, chosen: Out) -> None:
+        given = checked("labels", labels, labels.size)
+        target = checked("chosen", chosen, chosen.size)
+        metric.choose_classes(given, threshold(share), key_words(key), target)
+
+    def margin_cost(
+        self,
+        labels: In,
+        cosines: In,
+        margins: Margins,
+        top: int,
+        values: Out,
+        chosen: In | None = None,
+    ) -> None:
         rows, N = rows_of(cosines)
         by_image = np.empty((3, N))
         metric.margin_cost(
             checked("labels", labels, N),
             checked("cosines", cosines, rows, N),
+            _counted(chosen, rows),
             *map(float, margins),
             top,
             by_image,
@@ -52,11 +66,13 @@ class CpuMetricOps(MetricOps):
         coeff: float,
         cosines_grad: Out,
         add: bool = False,
+        chosen: In | None = None,
     ) -> None:
         rows, N = rows_of(cosines)
         metric.margin_bprop(
             checked("labels", labels, N),
             checked("cosines", cosines, rows, N),
+            _counted(chosen, rows),
             *map(float, margins),
             float(coeff),
             checked("cosines_grad", cosines_grad, rows, N),
@@ -132,6 +148,11 @@ class CpuMetricOps(MetricOps):
     def center_track(self, labels: In, inputs: In, rate: float, centers: InOut) -> None:
         given, x, target = _centered(labels, inputs, centers)
         center_kernels.center_track(given, x, float(rate), target)
+
+
+def _counted(chosen: Array | None, classes: int) -> Array:
+    """Which classes count, 1 or 0: all if none are chosen."""
+    return np.ones(classes, np.float32) if chosen is None else checked("chosen", chosen, classes)
 
 
 def _centered(labels: Array, inputs: Array, centers: Array) -> tuple[Array, Array, Array]:

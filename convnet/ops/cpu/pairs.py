@@ -10,6 +10,7 @@ from numba import prange
 from convnet.ops.cpu.jit import parallel, serial
 from convnet.ops.cpu.random import words
 from convnet.ops.roles import Array
+from convnet.ops.spec.metric import UNKNOWN
 
 _LOW, _UNIT = np.uint64(8), np.uint64(24)
 
@@ -47,12 +48,18 @@ def is_pair(labels: Array, a: int, p: int) -> bool:
 
 
 @serial
+def are_others(labels: Array, a: int, n: int) -> bool:
+    """Whether two images are known to be of different labels."""
+    return labels[a] != labels[n] and labels[a] != UNKNOWN and labels[n] != UNKNOWN
+
+
+@serial
 def _fits(
     labels: Array, distance: Array, margin: float, semihard: bool, a: int, p: int, n: int
 ) -> bool:
     """Whether n may be in a triplet with the pair a, p."""
     return (
-        labels[n] != labels[a]
+        are_others(labels, a, n)
         and distance[a, n] < distance[a, p] + margin
         and not (semihard and not distance[a, n] > distance[a, p])
     )
@@ -95,7 +102,7 @@ def triplet_cost(
             if is_pair(labels, a, p):
                 pairs += 1
                 same += distance[a, p]
-            elif labels[a] != labels[p]:
+            elif are_others(labels, a, p):
                 others += 1
                 other += distance[a, p]
             if negatives[a, p] >= 0:
@@ -135,7 +142,7 @@ def contrastive_cost(labels: Array, distance: Array, margin: float, values: Arra
             if is_pair(labels, i, j):
                 pairs += 1
                 same += distance[i, j]
-            elif labels[i] != labels[j]:
+            elif are_others(labels, i, j):
                 others += 1
                 other += distance[i, j]
                 away = sqrt(distance[i, j])
@@ -155,7 +162,7 @@ def contrastive_slopes(labels: Array, distance: Array, margin: float, coeff: flo
     for i in range(cases):
         for j in range(i + 1, cases):
             pairs += is_pair(labels, i, j)
-            others += labels[i] != labels[j]
+            others += are_others(labels, i, j)
     same = coeff * cases / (2 * max(pairs, 1))
     other = coeff * cases / (2 * max(others, 1))
     for i in range(cases):
@@ -163,7 +170,7 @@ def contrastive_slopes(labels: Array, distance: Array, margin: float, coeff: flo
             slope = 0.0
             if i < j and is_pair(labels, i, j):
                 slope = same
-            elif i < j and labels[i] != labels[j]:
+            elif i < j and are_others(labels, i, j):
                 away = sqrt(distance[i, j])
                 slope = -other * max(0.0, margin - away) / max(away, 1e-6)
             distance[i, j] = slope

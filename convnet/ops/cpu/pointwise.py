@@ -39,7 +39,7 @@ def is_faster(g: Window) -> bool:
         (outputs - 1) * g.stride < size
         for outputs, size in ((g.out_height, g.height), (g.out_width, g.width))
     )
-    return g.filter_size == 1 and g.padding == 0 and inside
+    return g.is_square and g.filter_size == 1 and g.padding == 0 and inside
 
 
 def fprop(

@@ -21,7 +21,7 @@ from convnet.ops.roles import Array
 # numba counts in 64 bits, so every word is kept in a uint64 with its upper half zero.
 _M0, _M1 = np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1])
 _STEP0, _STEP1 = np.uint64(KEY_STEPS[0]), np.uint64(KEY_STEPS[1])
-_WORD, _HALF, _LOW = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(8)
+_WORD, _HALF, LOW = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(8)
 _UNIT: Any = np.float32(2.0**-24)
 _TWO: Any = np.float32(2)
 _TWO_PI: Any = np.float32(2 * pi)
@@ -52,7 +52,7 @@ def dropout(
         drawn = words(key, block)
         for j in range(min(4, acts.size - block * 4)):
             i = block * 4 + j
-            y = scale * inputs[i] if drawn[j] >> _LOW < threshold else ZERO
+            y = scale * inputs[i] if drawn[j] >> LOW < threshold else ZERO
             acts[i] = y + acts[i] if add else y
 
 
@@ -64,7 +64,7 @@ def _kept(key: Array, start: int, threshold: int, kept: Array) -> None:
         for j in range(4):
             i = block * 4 + j - start
             if 0 <= i < kept.size:
-                kept[i] = ONE if drawn[j] >> _LOW < threshold else ZERO
+                kept[i] = ONE if drawn[j] >> LOW < threshold else ZERO
 
 
 @parallel
@@ -140,8 +140,8 @@ def noisy_neuron_fprop(kind: str) -> Any:
         for pair in prange(-(-acts.size // 2)):
             drawn = words(key, pair // 2)
             first = 2 * (pair % 2)
-            u = np.float32(drawn[first] >> _LOW) * _UNIT
-            v = np.float32(drawn[first + 1] >> _LOW) * _UNIT
+            u = np.float32(drawn[first] >> LOW) * _UNIT
+            v = np.float32(drawn[first + 1] >> LOW) * _UNIT
             if takes_normal:
                 radius, angle = sqrt(-_TWO * log(ONE - u)), _TWO_PI * v
                 u, v = radius * cos(angle), radius * sin(angle)

@@ -31,7 +31,7 @@ class CpuRandomOps(RandomOps):
         size = inputs.size
         random.dropout(
             checked("inputs", inputs, size),
-            _threshold(keep),
+            threshold(keep),
             _f32(scale),
             key_words(key),
             checked("acts", acts, size),
@@ -58,7 +58,7 @@ class CpuRandomOps(RandomOps):
             checked("inputs", inputs, K, N),
             checked("weights", weights, K, F),
             checked("biases", biases, F),
-            _threshold(keep),
+            threshold(keep),
             key_words(weights_key),
             key_words(biases_key),
             checked("acts", acts, F, N),
@@ -77,7 +77,7 @@ class CpuRandomOps(RandomOps):
         random.dropconnect_dgrad(
             checked("weights", weights, K, F),
             checked("acts_grad", acts_grad, F, N),
-            _threshold(keep),
+            threshold(keep),
             key_words(weights_key),
             checked("inputs_grad", inputs_grad, K, N),
             add,
@@ -96,14 +96,14 @@ class CpuRandomOps(RandomOps):
         random.dropconnect_wgrad(
             checked("inputs", inputs, K, N),
             checked("acts_grad", acts_grad, F, N),
-            _threshold(keep),
+            threshold(keep),
             key_words(weights_key),
             checked("weights_grad", weights_grad, K, F),
             add,
         )
 
 
-def _threshold(keep: float) -> np.uint64:
+def threshold(keep: float) -> np.uint64:
     """What word >> 8 must be below: u 2^-24 < keep, in whole numbers."""
     return np.uint64(np.ceil(keep * 2**24))
 

@@ -58,6 +58,8 @@ def share_lacking(slots: int, ties: int) -> float:
 @serial
 def _judge(labels: Array, probs: Array, top: int, n: int) -> tuple[float, float, float]:
     """The values of Ops.logreg_cost for image n. A NaN at the label counts as wrong."""
+    if labels[n] < 0:
+        return 0.0, 0.0, 0.0
     given = probs[int(labels[n]), n]
     better = ties = 0
     for k in range(len(probs)):
@@ -102,7 +104,8 @@ def logreg_bprop(labels: Array, probs: Array, coeff: float, probs_grad: Array, a
         probs_grad[:] = ZERO
     for n in range(probs.shape[1]):
         label = int(labels[n])
-        probs_grad[label, n] -= coeff / probs[label, n]
+        if label >= 0:
+            probs_grad[label, n] -= coeff / probs[label, n]
 
 
 @serial
@@ -113,7 +116,8 @@ def softmax_logreg_bprop(
     rows, cases = probs.shape
     for k in range(rows):
         for n in range(cases):
-            grad = coeff * (probs[k, n] - np.float32(labels[n] == k))
+            known = labels[n] >= 0
+            grad = coeff * (probs[k, n] - np.float32(labels[n] == k)) if known else ZERO
             inputs_grad[k, n] = grad + inputs_grad[k, n] if add else grad
 
 

@@ -45,7 +45,7 @@ def is_faster(g: Window) -> bool:
 
     Beside those of the products it pays for taking each channel to the points or back.
     """
-    if g.stride != 1 or g.filter_size not in SIZES:
+    if g.stride != 1 or g.filter_size not in SIZES or not g.is_square:
         return False
     tiles = -(-g.out_height // OUTER) * -(-g.out_width // OUTER)
     C, F = g.group_channels, g.group_filters

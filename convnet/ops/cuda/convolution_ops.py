@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf, prod
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from convnet.errors import DeviceError
 from convnet.geometry import Window
@@ -11,78 +11,42 @@ from convnet.neurons import Neuron
 from convnet.ops.cuda.driver import Driver, dotted
 from convnet.ops.cuda.launch import checked, parts_of_rows
 from convnet.ops.cuda.neurons import NeuronLauncher
+from convnet.ops.cuda.tiles import DIRECTIONS, QUAD, Cut, Direction, Product, choose, products
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.spec.convolution import ConvolutionOps
 from convnet.precision import Precision
 
-DEPTH = 16  # terms of a step, see kernels/gemm.cuh
-# The sum of a weight's gradient is divided into parts until there is work for so many blocks, but
-# none has fewer steps than this.
-BLOCKS, STEPS = 256, 8
 TENSOR_ARCH = 80  # compute capability times 10 of the first devices with tf32 and bf16
 
 
-class Tile(NamedTuple):
-    """Sums that a block computes."""
-
-    rows: int
-    columns: int
-
-    @property
-    def threads(self) -> int:
-        """As TILE_THREADS in kernels/gemm.cuh."""
-        return max(64, self.rows * self.columns // 64)
-
-    def grid(self, rows: int, columns: int, parts: int) -> tuple[int, int, int]:
-        return (-(-columns // self.columns), -(-rows // self.rows), parts)
-
-
-def _wide_tile(rows: int, pixels: int) -> Tile:
-    """For `rows` times (pixels x images): the largest whose rows are not for the most part empty.
-
-    A product of one pixel has few columns, and takes small tiles so as to have enough blocks.
-    """
-    if rows <= 32:
-        return Tile(32, 64)
-    if pixels == 1:
-        return Tile(64, 64)
-    return Tile(64, 128) if rows <= 64 else Tile(128, 128)
-
-
 class Plan(NamedTuple):
-    """How the convolutions of one geometry are computed."""
+    """How the convolutions of N images of one geometry are computed on a device.
+
+    Attributes:
+        multiprocessors: of the device.
+    """
 
     g: Window
     local: bool
+    N: int
+    multiprocessors: int
 
-    @property
-    def fprop_tile(self) -> Tile:
-        return _wide_tile(self.g.group_filters, self.g.out_pixels)
+    def product(self, direction: Direction) -> Product:
+        return products(self.g, self.local, self.N)[direction]
 
-    @property
-    def dgrad_tile(self) -> Tile:
-        return _wide_tile(self.g.group_channels, self.g.height * self.g.width)
-
-    @property
-    def wgrad_tile(self) -> Tile:
-        rows = 64 if self.g.taps <= 64 else 128
-        columns = next((c for c in (32, 64) if self.g.group_filters <= c), 128)
-        return Tile(rows, columns)
+    def cut(self, direction: Direction) -> Cut:
+        return choose(self.product(direction), self.multiprocessors)
 
     @property
     def filters_shape(self) -> tuple[int, int]:
         return self.g.local_filters_shape if self.local else self.g.conv_filters_shape
 
-    def constants(self, N: int, precision: Precision) -> dict[str, int]:
+    def constants(self, precision: Precision) -> dict[str, int]:
         """The constants of kernels/convolution.cu."""
         g = self.g
         sides = {
-            f"{direction}_{side.upper()}": getattr(tile, side)
-            for direction, tile in (
-                ("FPROP", self.fprop_tile),
-                ("DGRAD", self.dgrad_tile),
-                ("WGRAD", self.wgrad_tile),
-            )
+            f"{direction.upper()}_{side.upper()}": getattr(self.cut(direction).tile, side)
+            for direction in DIRECTIONS
             for side in ("rows", "columns")
         }
         return {
@@ -91,13 +55,15 @@ class Plan(NamedTuple):
             "HEIGHT": g.height,
             "WIDTH": g.width,
             "FILTERS": g.filters,
-            "FILTER_SIZE": g.filter_size,
-            "PADDING": g.padding,
+            "FILTER_HEIGHT": g.rows.filter_size,
+            "FILTER_WIDTH": g.columns.filter_size,
+            "TOP": g.rows.padding,
+            "LEFT": g.columns.padding,
             "STRIDE": g.stride,
             "GROUPS": g.groups,
             "OUT_HEIGHT": g.out_height,
             "OUT_WIDTH": g.out_width,
-            "IMAGE_QUADS": int(N % 4 == 0),
+            "IMAGE_QUADS": int(self.N % QUAD == 0),
             "PRECISION": precision.constant,
             **sides,
         }
@@ -135,17 +101,17 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         acts: Out,
         add: bool = False,
     ) -> None:
-        self._fprop(Plan(g, local=False), images, filters, biases, neuron, acts, add)
+        self._fprop(g, False, images, filters, biases, neuron, acts, add)
 
     def conv_dgrad(
         self, g: Window, filters: In, acts_grad: In, images_grad: Out, add: bool = False
     ) -> None:
-        self._dgrad(Plan(g, local=False), filters, acts_grad, images_grad, add)
+        self._dgrad(g, False, filters, acts_grad, images_grad, add)
 
     def conv_wgrad(
         self, g: Window, images: In, acts_grad: In, filters_grad: Out, add: bool = False
     ) -> None:
-        self._wgrad(Plan(g, local=False), images, acts_grad, filters_grad, add)
+        self._wgrad(g, False, images, acts_grad, filters_grad, add)
 
     def local_fprop(
         self,
@@ -157,17 +123,17 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         acts: Out,
         add: bool = False,
     ) -> None:
-        self._fprop(Plan(g, local=True), images, filters, biases, neuron, acts, add)
+        self._fprop(g, True, images, filters, biases, neuron, acts, add)
 
     def local_dgrad(
         self, g: Window, filters: In, acts_grad: In, images_grad: Out, add: bool = False
     ) -> None:
-        self._dgrad(Plan(g, local=True), filters, acts_grad, images_grad, add)
+        self._dgrad(g, True, filters, acts_grad, images_grad, add)
 
     def local_wgrad(
         self, g: Window, images: In, acts_grad: In, filters_grad: Out, add: bool = False
     ) -> None:
-        self._wgrad(Plan(g, local=True), images, acts_grad, filters_grad, add)
+        self._wgrad(g, True, images, acts_grad, filters_grad, add)
 
     def fc_fprop(
         self,
@@ -178,13 +144,13 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         acts: Out,
         add: bool = False,
     ) -> None:
-        self._fprop(_one_pixel(weights), inputs, weights, biases, neuron, acts, add)
+        self._fprop(_one_pixel(weights), False, inputs, weights, biases, neuron, acts, add)
 
     def fc_dgrad(self, weights: In, acts_grad: In, inputs_grad: Out, add: bool = False) -> None:
-        self._dgrad(_one_pixel(weights), weights, acts_grad, inputs_grad, add)
+        self._dgrad(_one_pixel(weights), False, weights, acts_grad, inputs_grad, add)
 
     def fc_wgrad(self, inputs: In, acts_grad: In, weights_grad: Out, add: bool = False) -> None:
-        self._wgrad(_one_pixel(weights_grad), inputs, acts_grad, weights_grad, add)
+        self._wgrad(_one_pixel(weights_grad), False, inputs, acts_grad, weights_grad, add)
 
     def bias_grad(self, acts_grad: In, biases_grad: Out, add: bool = False) -> None:
         rows = biases_grad.size
@@ -199,7 +165,8 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
 
     def _fprop(
         self,
-        plan: Plan,
+        g: Window,
+        local: bool,
         images: In,
         filters: In,
         biases: In | None,
@@ -207,15 +174,12 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         acts: Out,
         add: bool,
     ) -> None:
-        g, N = plan.g, images.shape[-1]
+        N = images.shape[-1]
+        plan = self._plan(g, local, N)
         bounds = clamps(neuron)
-        pixels = g.out_pixels if plan.local else 1
         self._product(
             "fprop",
             plan,
-            N,
-            plan.fprop_tile,
-            plan.fprop_tile.grid(g.group_filters, g.out_pixels // pixels * N, g.groups * pixels),
             checked("images", images, *g.images_shape, N),
             checked("filters", filters, *plan.filters_shape),
             filters if biases is None else biases,  # kernels take no None
@@ -228,20 +192,20 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
         if bounds is None:
             self._run_neuron(neuron, acts, acts)
 
-    def _dgrad(self, plan: Plan, filters: In, acts_grad: In, images_grad: Out, add: bool) -> None:
-        g, N = plan.g, acts_grad.shape[-1]
-        # A part has one pixel, or those of one class, see Dgrad in the kernels' file.
-        height, width, parts = (
-            (1, 1, g.height * g.width)
-            if plan.local
-            else (-(-g.height // g.stride), -(-g.width // g.stride), g.stride**2)
-        )
+    def _dgrad(
+        self,
+        g: Window,
+        local: bool,
+        filters: In,
+        acts_grad: In,
+        images_grad: Out,
+        add: bool,
+    ) -> None:
+        N = acts_grad.shape[-1]
+        plan = self._plan(g, local, N)
         self._product(
             "dgrad",
             plan,
-            N,
-            plan.dgrad_tile,
-            plan.dgrad_tile.grid(g.group_channels, height * width * N, g.groups * parts),
             checked("filters", filters, *plan.filters_shape),
             checked("acts_grad", acts_grad, *g.acts_shape, N),
             checked("images_grad", images_grad, *g.images_shape, N),
@@ -249,52 +213,50 @@ class CudaConvolutionOps(NeuronLauncher, ConvolutionOps):
             N,
         )
 
-    def _wgrad(self, plan: Plan, images: In, acts_grad: In, filters_grad: Out, add: bool) -> None:
-        g, N = plan.g, images.shape[-1]
+    def _wgrad(
+        self,
+        g: Window,
+        local: bool,
+        images: In,
+        acts_grad: In,
+        filters_grad: Out,
+        add: bool,
+    ) -> None:
+        N = images.shape[-1]
+        plan = self._plan(g, local, N)
         checked("filters_grad", filters_grad, *plan.filters_shape)
-        columns, rows, groups = plan.wgrad_tile.grid(g.taps, g.group_filters, g.groups)
-        steps, parts = -(-N // DEPTH), g.out_pixels
-        if not plan.local:
-            steps *= g.out_pixels
-            parts = max(1, min(BLOCKS // (columns * rows * groups), steps // STEPS))
-            steps = -(-steps // parts)
-        divided = parts > 1 and not plan.local
+        product, parts = plan.product("wgrad"), plan.cut("wgrad").parts
+        divided = parts > 1
         sums = self._scratch(parts * filters_grad.size) if divided else filters_grad
         self._product(
             "wgrad",
             plan,
-            N,
-            plan.wgrad_tile,
-            (columns, rows, groups * parts),
             checked("images", images, *g.images_shape, N),
             checked("acts_grad", acts_grad, *g.acts_shape, N),
             sums,
             add and not divided,
             N,
-            parts,
-            steps,
+            product.number // g.groups * parts,
+            -(-product.steps // (product.number * parts)),
         )
         if divided:
             self._numbers("sums", "sum_parts", filters_grad.size, sums, parts, filters_grad, add)
 
-    def _product(
-        self,
-        name: Literal["fprop", "dgrad", "wgrad"],
-        plan: Plan,
-        N: int,
-        tile: Tile,
-        grid: tuple[int, int, int],
-        *args: Array | float,
-    ) -> None:
+    def _plan(self, g: Window, local: bool, N: int) -> Plan:
+        return Plan(g, local, N, self._driver.multiprocessors)
+
+    def _product(self, direction: Direction, plan: Plan, *args: Array | float) -> None:
+        product, (tile, parts) = plan.product(direction), plan.cut(direction)
+        grid = tile.grid(product.rows, product.columns, product.number * parts)
         blocks = (prod(grid),)  # in one dimension, as the others end at 65535
-        constants = plan.constants(N, self._precision)
-        self._launch("convolution", name, blocks, (tile.threads,), *args, **constants)
+        constants = plan.constants(self._precision)
+        self._launch("convolution", direction, blocks, (tile.threads,), *args, **constants)
 
 
-def _one_pixel(weights: Array) -> Plan:
+def _one_pixel(weights: Array) -> Window:
     """A product as the convolution of one pixel."""
     K, F = weights.shape
-    return Plan(Window(K, 1, 1, F, 1), local=False)
+    return Window(K, 1, 1, F, 1)
 
 
 def bias_kind(g: Window, biases: Array | None) -> int:

@@ -41,7 +41,8 @@ class CupyDriver(GpuDriver):
         """
         self._cupy = _import_cupy()
         self._device = _open_device(self._cupy, device)
-        super().__init__(int(self._device.compute_capability), sources)
+        multiprocessors = self._device.attributes["MultiProcessorCount"]
+        super().__init__(int(self._device.compute_capability), multiprocessors, sources)
         # What CUDA does in its default stream waits for both, and both for it.
         self._kernels_stream = self._cupy.cuda.Stream()
         self._copies_stream = self._cupy.cuda.Stream()

@@ -105,8 +105,9 @@ class DryDriver:
 
     name = "dry"
 
-    def __init__(self, arch: int) -> None:
+    def __init__(self, arch: int, multiprocessors: int) -> None:
         self.arch = arch
+        self.multiprocessors = multiprocessors
 
     def empty(self, size: int, dtype: DTypeLike = np.float32) -> Outline:
         return Outline(size)

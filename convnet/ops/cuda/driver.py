@@ -66,10 +66,12 @@ class Driver(Protocol):
     Attributes:
         name: "cupy", "pycuda" or "emulated".
         arch: compute capability times 10, such as 80.
+        multiprocessors: how many it has.
     """
 
     name: str
     arch: int
+    multiprocessors: int
 
     def empty(self, size: int, dtype: DTypeLike = np.float32) -> Array:
         """A new array of shape (size,), content undefined (all bits 1 on the emulated device).

@@ -24,10 +24,11 @@ from convnet.resources import find_folder
 class GpuDriver(ABC):
     """One GPU; see convnet.ops.cuda.driver.Driver."""
 
-    def __init__(self, arch: int, sources: Path | None) -> None:
+    def __init__(self, arch: int, multiprocessors: int, sources: Path | None) -> None:
         """
         Args:
             arch: compute capability times 10.
+            multiprocessors: of the GPU.
             sources: folder of the .cu files [the kernels that come with the program].
 
         Raises:
@@ -39,6 +40,7 @@ class GpuDriver(ABC):
                 f"{dotted(LOWEST_ARCH)} or higher"
             )
         self.arch = arch
+        self.multiprocessors = multiprocessors
         self._sources = sources or find_folder("kernels")
         self._modules: dict[tuple[object, ...], Any] = {}
         self._kernels: dict[tuple[object, ...], GpuKernel] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convnet.ops.cuda.launch import LANES, TEAMS, Launcher, checked
+from convnet.ops.cuda.random_ops import threshold
 from convnet.ops.layout import rows_of
 from convnet.ops.roles import Array, In, InOut, Out, RandomKey
 from convnet.ops.spec.metric import Margins, MetricOps
@@ -38,7 +39,21 @@ class CudaMetricOps(Launcher, MetricOps):
             *(add, rows),
         )
 
-    def margin_cost(self, labels: In, cosines: In, margins: Margins, top: int, values: Out) -> None:
+    def choose_classes(self, labels: In, share: float, key: RandomKey, chosen: Out) -> None:
+        given, size = checked("labels", labels, labels.size), chosen.size
+        drawn = (threshold(share), self._key(key))
+        target = checked("chosen", chosen, size)
+        self._numbers("metric", "choose_classes", size, given, *drawn, target, labels.size)
+
+    def margin_cost(
+        self,
+        labels: In,
+        cosines: In,
+        margins: Margins,
+        top: int,
+        values: Out,
+        chosen: In | None = None,
+    ) -> None:
         rows, N = rows_of(cosines)
         by_image = self._scratch(3 * N)
         self._columns(
@@ -47,6 +62,7 @@ class CudaMetricOps(Launcher, MetricOps):
             N,
             checked("labels", labels, N),
             checked("cosines", cosines, rows, N),
+            *_counted(chosen, labels, rows),
             *map(float, margins),
             *(top, by_image, rows),
         )
@@ -60,6 +76,7 @@ class CudaMetricOps(Launcher, MetricOps):
         coeff: float,
         cosines_grad: Out,
         add: bool = False,
+        chosen: In | None = None,
     ) -> None:
         rows, N = rows_of(cosines)
         self._columns(
@@ -68,6 +85,7 @@ class CudaMetricOps(Launcher, MetricOps):
             N,
             checked("labels", labels, N),
             checked("cosines", cosines, rows, N),
+            *_counted(chosen, labels, rows),
             *map(float, margins),
             float(coeff),
             checked("cosines_grad", cosines_grad, rows, N),
@@ -202,6 +220,11 @@ class CudaMetricOps(Launcher, MetricOps):
         rows, N = rows_of(inputs)
         given, x, target, classes = _centered(labels, inputs, centers)
         self._numbers("metric", "center_track", rows * N, given, x, float(rate), target, classes, N)
+
+
+def _counted(chosen: Array | None, labels: Array, classes: int) -> tuple[Array, bool]:
+    """What kernels take for `chosen`, and whether it is that: they take no None."""
+    return (labels, False) if chosen is None else (checked("chosen", chosen, classes), True)
 
 
 def _centered(labels: Array, inputs: Array, centers: Array) -> tuple[Array, Array, Array, int]:

@@ -55,7 +55,8 @@ class CudaOps(
         self.name = f"cuda ({driver.name})"
 
     def scratch_size(self, run: Callable[[Ops], None]) -> int:
-        dry = CudaOps(DryDriver(self._driver.arch), self._precision)
+        like_ours = DryDriver(self._driver.arch, self._driver.multiprocessors)
+        dry = CudaOps(like_ours, self._precision)
         run(dry)
         return 0 if dry._held is None else int(dry._held.size)
 
@@ -82,6 +83,12 @@ class CudaOps(
             float(cases),
             float(decay),
         )
+
+    def clip_norm(self, gradients: InOut, squares: In, limit: float) -> None:
+        size, square = gradients.size, self._scratch(1)
+        self._sum_rows(checked("squares", squares, squares.size), 1, square)
+        gradients = checked("gradients", gradients, size)
+        self._numbers("sgd", "clip_norm", size, gradients, square, float(limit))
 
     def bound_columns(
         self, weights: InOut, modules: int, low: float, high: float, centred: bool

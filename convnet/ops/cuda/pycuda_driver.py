@@ -42,7 +42,8 @@ class PycudaDriver(GpuDriver):
         check_number(device, count)
         opened = self._cuda.Device(device)
         major, minor = opened.compute_capability()
-        super().__init__(10 * major + minor, sources)
+        multiprocessors = opened.get_attribute(self._cuda.device_attribute.MULTIPROCESSOR_COUNT)
+        super().__init__(10 * major + minor, multiprocessors, sources)
         # The context that all libraries of the process share. It stays until the process ends.
         opened.retain_primary_context().push()
         # What CUDA does in its default stream waits for both, and both for it.

@@ -30,7 +30,7 @@ class CudaRandomOps(Launcher, RandomOps):
             "dropout",
             size,
             checked("inputs", inputs, size),
-            *(_threshold(keep), float(scale), self._key(key)),
+            *(threshold(keep), float(scale), self._key(key)),
             checked("acts", acts, size),
             add,
         )
@@ -63,7 +63,7 @@ class CudaRandomOps(Launcher, RandomOps):
             checked("inputs", inputs, K, N),
             checked("weights", weights, K, F),
             checked("biases", biases, F),
-            *(_threshold(keep), self._key(weights_key), self._key(biases_key)),
+            *(threshold(keep), self._key(weights_key), self._key(biases_key)),
             checked("acts", acts, F, N),
             *(K, F, N),
         )
@@ -84,7 +84,7 @@ class CudaRandomOps(Launcher, RandomOps):
             K * N,
             checked("weights", weights, K, F),
             checked("acts_grad", acts_grad, F, N),
-            *(_threshold(keep), self._key(weights_key)),
+            *(threshold(keep), self._key(weights_key)),
             checked("inputs_grad", inputs_grad, K, N),
             *(add, F, N),
         )
@@ -105,7 +105,7 @@ class CudaRandomOps(Launcher, RandomOps):
             K * F,
             checked("inputs", inputs, K, N),
             checked("acts_grad", acts_grad, F, N),
-            *(_threshold(keep), self._key(weights_key)),
+            *(threshold(keep), self._key(weights_key)),
             checked("weights_grad", weights_grad, K, F),
             *(add, F, N),
         )
@@ -115,6 +115,6 @@ class CudaRandomOps(Launcher, RandomOps):
         self._launch("random", name, (-(-size // (4 * BLOCK)),), (BLOCK,), *args, size)
 
 
-def _threshold(keep: float) -> np.uint32:
+def threshold(keep: float) -> np.uint32:
     """t such that u 2^-24 < keep is u < t, in whole numbers."""
     return np.uint32(ceil(keep * 2**24))

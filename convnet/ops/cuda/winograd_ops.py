@@ -5,27 +5,18 @@ from __future__ import annotations
 from functools import cache
 from itertools import accumulate, pairwise
 from math import inf
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from convnet.geometry import Window
 from convnet.neurons import Neuron
-from convnet.ops.cuda.convolution_ops import (
-    BLOCKS,
-    DEPTH,
-    STEPS,
-    CudaConvolutionOps,
-    Plan,
-    Tile,
-    bias_kind,
-    clamps,
-)
+from convnet.ops.cuda.convolution_ops import CudaConvolutionOps, bias_kind, clamps
 from convnet.ops.cuda.driver import MAX_GRID, Constant
 from convnet.ops.cuda.launch import BLOCK, checked
+from convnet.ops.cuda.tiles import DEPTH, DIRECTIONS, QUAD, Cut, Direction, Factor, Product, choose
 from convnet.ops.roles import Array, In, Out
 from convnet.ops.winograd import SIZES, matrices
 from convnet.precision import Precision
 
-QUAD = 4  # numbers that are copied at once, see kernels/gemm.cuh
 SIDE = 6  # of a tile of the source
 POINTS = SIDE * SIDE
 WORKSPACE = 2**26  # the most numbers that points and sums take in all: 256 MiB
@@ -34,19 +25,21 @@ WORKSPACE = 2**26  # the most numbers that points and sums take in all: 256 MiB
 # H100 give 10, an A100's 6, a T4's 13, an RTX 3090's 19).
 BYTES, MULTIPLY_ADDS_PER_BYTE = 8, 10
 
-Direction = Literal["fprop", "dgrad", "wgrad"]
-
 
 class PointPlan(NamedTuple):
     """How a convolution of N images, or a gradient, is computed at the points.
 
     The image gradient is a convolution too: of the outputs' gradients, with the filters turned
     round, and a padding of K - 1 - padding (which may be negative).
+
+    Attributes:
+        multiprocessors: of the device.
     """
 
     g: Window
     direction: Direction
     N: int
+    multiprocessors: int
 
     @property
     def source_shape(self) -> tuple[int, int, int]:
@@ -77,22 +70,28 @@ class PointPlan(NamedTuple):
         return down * across * self.N
 
     @property
-    def product_tile(self) -> Tile:
-        return product_tiles(self.g)[self.direction]
+    def product(self) -> Product:
+        """Those at all points."""
+        g, number = self.g, POINTS * self.g.groups
+        channels, outputs = g.group_channels, g.group_filters
+        across, along = Factor(QUAD, lines=True), Factor(QUAD, lines=False)
+        if self.direction == "wgrad":
+            steps = number * -(-self.columns // DEPTH)
+            return Product(channels, outputs, number, steps, along, along, divisible=True)
+        if self.direction == "dgrad":
+            steps = number * -(-outputs // DEPTH)
+            return Product(channels, self.line, number, steps, along, across)
+        return Product(outputs, self.line, number, number * -(-channels // DEPTH), across, across)
 
     @property
-    def parts(self) -> int:
-        """Into which the sums over columns are divided, as those of Wgrad in convolution.cu are."""
-        if self.direction != "wgrad":
-            return 1
-        g = self.g
-        x, y, z = self.product_tile.grid(g.group_channels, g.group_filters, POINTS * g.groups)
-        return max(1, min(BLOCKS // (x * y * z), self.columns // (DEPTH * STEPS)))
+    def cut(self) -> Cut:
+        return choose(self.product, self.multiprocessors)
 
     @property
     def filter_points(self) -> int:
         """Numbers at the points of the filters, or of their gradient's parts."""
-        return self.parts * POINTS * self.g.group_channels * self.g.filters
+        parts = self.cut.parts if self.direction == "wgrad" else 1
+        return parts * POINTS * self.g.group_channels * self.g.filters
 
     @property
     def line(self) -> int:
@@ -107,6 +106,10 @@ class PointPlan(NamedTuple):
         shares = max(1, -(-self.columns // room))
         return -(-self.columns // (shares * QUAD)) * QUAD
 
+    @property
+    def constants(self) -> dict[str, Constant]:
+        return point_constants(self.g, self.N, self.multiprocessors)
+
 
 @cache
 def is_faster(plan: PointPlan) -> bool:
@@ -117,7 +120,9 @@ def is_faster(plan: PointPlan) -> bool:
     groups and few images need more than they save.
     """
     g = plan.g
-    if g.stride != 1 or g.filter_size not in SIZES or g.group_filters % QUAD or not plan.line:
+    if g.stride != 1 or g.filter_size not in SIZES or not g.is_square:
+        return False
+    if g.group_filters % QUAD or not plan.line:
         return False
     if max(g.channels, g.filters, POINTS * g.groups) > min(MAX_GRID):  # in its launches
         return False
@@ -129,28 +134,19 @@ def is_faster(plan: PointPlan) -> bool:
     return at_points < height * width * plan.N * g.filter_size**2 * pairs
 
 
-def product_tiles(g: Window) -> dict[str, Tile]:
-    """Of the products at a point: as those of the plain formula, but for the rows of wgrad."""
-    plan = Plan(g, local=False)
-    return {
-        "fprop": plan.fprop_tile,
-        "dgrad": plan.dgrad_tile,
-        "wgrad": plan.wgrad_tile._replace(rows=64 if g.group_channels <= 64 else 128),
-    }
-
-
 @cache
-def point_constants(g: Window) -> dict[str, Constant]:
+def point_constants(g: Window, N: int, multiprocessors: int) -> dict[str, Constant]:
     """The constants of kernels/winograd.cu."""
     A, G, B = matrices(g.filter_size, SIDE)
     named = {"SUMS_TO_TARGET": A.T, "FILTERS_TO_POINTS": G, "SOURCE_TO_POINTS": B}
+    tiles = {d: PointPlan(g, d, N, multiprocessors).cut.tile for d in DIRECTIONS}
     return {
         "FILTER_SIZE": g.filter_size,
         "TILE_SIDE": SIDE,
         **{name: tuple(matrix.ravel().tolist()) for name, matrix in named.items()},
         **{
             f"{direction}_{side}".upper(): size
-            for direction, tile in product_tiles(g).items()
+            for direction, tile in tiles.items()
             for side, size in tile._asdict().items()
         },
     }
@@ -169,7 +165,7 @@ class CudaWinogradOps(CudaConvolutionOps):
         acts: Out,
         add: bool = False,
     ) -> None:
-        plan = PointPlan(g, "fprop", images.shape[-1])
+        plan = self._point_plan(g, "fprop", images)
         if not self._is_for_points(plan):
             super().conv_fprop(g, images, filters, biases, neuron, acts, add)
             return
@@ -184,7 +180,7 @@ class CudaWinogradOps(CudaConvolutionOps):
     def conv_dgrad(
         self, g: Window, filters: In, acts_grad: In, images_grad: Out, add: bool = False
     ) -> None:
-        plan = PointPlan(g, "dgrad", acts_grad.shape[-1])
+        plan = self._point_plan(g, "dgrad", acts_grad)
         if not self._is_for_points(plan):
             super().conv_dgrad(g, filters, acts_grad, images_grad, add)
             return
@@ -196,7 +192,7 @@ class CudaWinogradOps(CudaConvolutionOps):
     def conv_wgrad(
         self, g: Window, images: In, acts_grad: In, filters_grad: Out, add: bool = False
     ) -> None:
-        plan = PointPlan(g, "wgrad", images.shape[-1])
+        plan = self._point_plan(g, "wgrad", images)
         if not self._is_for_points(plan):
             super().conv_wgrad(g, images, acts_grad, filters_grad, add)
             return
@@ -204,12 +200,16 @@ class CudaWinogradOps(CudaConvolutionOps):
         checked("acts_grad", acts_grad, *g.acts_shape, plan.N)
         checked("filters_grad", filters_grad, *g.conv_filters_shape)
         sums, points, grads = self._workspace(plan)
-        steps = -(-plan.line // (DEPTH * plan.parts))
+        parts = plan.cut.parts
+        steps = -(-plan.line // (DEPTH * parts))
         for first in range(0, plan.columns, plan.line):
             self._source_to_points(plan, images, points, first)
             self._pixels(plan, "grads_to_points", g.acts_shape, first, acts_grad, grads)
             self._products(plan, points, grads, sums, first > 0, steps)
-        self._filters(plan, "sums_to_filters_grad", sums, plan.parts, filters_grad, add)
+        self._filters(plan, "sums_to_filters_grad", sums, parts, filters_grad, add)
+
+    def _point_plan(self, g: Window, direction: Direction, images: Array) -> PointPlan:
+        return PointPlan(g, direction, images.shape[-1], self._driver.multiprocessors)
 
     def _is_for_points(self, plan: PointPlan) -> bool:
         """Whether Winograd's method computes this. All its products are in float32."""
@@ -267,27 +267,26 @@ class CudaWinogradOps(CudaConvolutionOps):
         line, (_, across) = plan.line, plan.tiles
         grid, count = (-(-line // BLOCK), channels), min(line, plan.columns - first)
         sizes = (height, width, plan.N, across, first, count, line)
-        self._launch("winograd", name, grid, (BLOCK,), *args, *sizes, **point_constants(plan.g))
+        self._launch("winograd", name, grid, (BLOCK,), *args, *sizes, **plan.constants)
 
     def _filters(self, plan: PointPlan, name: str, *args: Array | float) -> None:
         """Starts a kernel that goes through the filters."""
         F, size = plan.g.filters, plan.g.group_channels * plan.g.filters
         grid = (-(-size // BLOCK),)
-        self._launch("winograd", name, grid, (BLOCK,), *args, F, size, **point_constants(plan.g))
+        self._launch("winograd", name, grid, (BLOCK,), *args, F, size, **plan.constants)
 
     def _products(self, plan: PointPlan, *args: Array | float) -> None:
         """Starts the kernel that multiplies at the points."""
-        g, line = plan.g, plan.line
+        g, product, (tile, parts) = plan.g, plan.product, plan.cut
         channels, outputs = g.group_channels, g.group_filters
         if plan.direction == "dgrad":
             channels, outputs = outputs, channels
-        rows, columns = (channels, outputs) if plan.direction == "wgrad" else (outputs, line)
         self._launch(
             "winograd",
             f"{plan.direction}_points",
-            plan.product_tile.grid(rows, columns, POINTS * g.groups * plan.parts),
-            (plan.product_tile.threads,),
+            tile.grid(product.rows, product.columns, product.number * parts),
+            (tile.threads,),
             *args,
-            *(g.groups, channels, outputs, line),
-            **point_constants(g),
+            *(g.groups, channels, outputs, plan.line),
+            **plan.constants,
         )

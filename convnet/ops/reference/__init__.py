@@ -63,6 +63,11 @@ class ReferenceOps(
         increments -= rate / cases * gradients + decay * rate * weights
         weights += increments
 
+    def clip_norm(self, gradients: InOut, squares: In, limit: float) -> None:
+        norm = np.sqrt(squares.sum())
+        if norm > limit:
+            gradients *= limit / norm
+
     def bound_columns(
         self, weights: InOut, modules: int, low: float, high: float, centred: bool
     ) -> None:

@@ -27,8 +27,8 @@ def split_local(g: Window, filters: Array) -> Array:
 
 
 def _split_filters(g: Window, filters: Array, p: int, q: int) -> Array:
-    k = g.filter_size
-    return filters.reshape(p, q, g.group_channels, k, k, g.groups, g.group_filters)
+    sides = (g.rows.filter_size, g.columns.filter_size)
+    return filters.reshape(p, q, g.group_channels, *sides, g.groups, g.group_filters)
 
 
 def fprop(g: Window, images: Array, filters: Array) -> Array:
@@ -67,18 +67,16 @@ def _split_acts(g: Window, acts: Array) -> Array:
 
 def _canvas(g: Window, n: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """Zeros that every window fits into, (groups, C/groups, .., .., N), and the images in it."""
-    height, width = (
-        max(g.padding + size, (outputs - 1) * g.stride + g.filter_size)
-        for size, outputs in ((g.height, g.out_height), (g.width, g.out_width))
-    )
-    canvas = np.zeros((g.groups, g.group_channels, height, width, n), dtype)
-    inside = canvas[:, :, g.padding : g.padding + g.height, g.padding : g.padding + g.width]
+    sides = (g.rows, g.columns)
+    shape = [max(s.padding + s.pixels, (s.outputs - 1) * s.stride + s.filter_size) for s in sides]
+    canvas = np.zeros((g.groups, g.group_channels, *shape, n), dtype)
+    inside = canvas[:, :, *(slice(s.padding, s.padding + s.pixels) for s in sides)]
     return canvas, inside
 
 
 def _taps(g: Window, canvas: Array) -> Iterator[tuple[int, int, Array]]:
     """y, x and what the output pixels see there: a view (groups, C/groups, P, Q, N)."""
     height, width = ((n - 1) * g.stride + 1 for n in (g.out_height, g.out_width))
-    for y in range(g.filter_size):
-        for x in range(g.filter_size):
+    for y in range(g.rows.filter_size):
+        for x in range(g.columns.filter_size):
             yield y, x, canvas[:, :, y : y + height : g.stride, x : x + width : g.stride]

@@ -23,7 +23,7 @@ class ReferenceCostOps(CostOps):
 
     @np.errstate(divide="ignore", invalid="ignore")  # infinite or NaN costs are for the trainer
     def logreg_cost(self, labels: In, probs: In, top: int, values: Out) -> None:
-        values[0] = -np.log(label_values(labels, probs)).sum()
+        values[0] = -np.log(label_values(labels, probs))[is_known(labels)].sum()
         values[1:] = lacking_shares(labels, probs, top)
 
     def softmax_logreg_fprop(
@@ -42,7 +42,8 @@ class ReferenceCostOps(CostOps):
     def softmax_logreg_bprop(
         self, labels: In, probs: In, coeff: float, inputs_grad: Out, add: bool = False
     ) -> None:
-        store(inputs_grad, coeff * (probs - is_label(labels, probs)), add)
+        grad = coeff * (probs - is_label(labels, probs))
+        store(inputs_grad, np.where(is_known(labels), grad, 0), add)
 
     def sum2_cost(self, inputs: In, values: Out) -> None:
         values[0] = (inputs**2).sum()
@@ -159,8 +160,13 @@ class ReferenceCostOps(CostOps):
         store(codes_grad, total, add)
 
 
+def is_known(labels: Array) -> Array:
+    """Truth of "the image has a label", (N,)."""
+    return labels.reshape(-1) >= 0
+
+
 def label_values(labels: Array, values: Array) -> Array:
-    """The value of each image's label, (N,)."""
+    """The value of each image's label, (N,); anything where it has none."""
     return values[labels.reshape(-1).astype(int), np.arange(values.shape[-1])]
 
 
@@ -172,7 +178,8 @@ def lacking_shares(labels: Array, values: Array, top: int) -> tuple[float, float
     # In each column the label's share of the slots that are left to those it ties with. A NaN ties
     # with nothing, not even itself, and has none.
     valid, ties = ties > 0, np.maximum(ties, 1)
-    first, several = ((1 - np.clip((k - better) / ties, 0, 1) * valid).sum() for k in (1, top))
+    shares = (1 - np.clip((k - better) / ties, 0, 1) * valid for k in (1, top))
+    first, several = (share[is_known(labels)].sum() for share in shares)
     return first, several
 
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from convnet.ops.philox import uniform
 from convnet.ops.reference.common import store
-from convnet.ops.reference.costs import is_label, label_values, lacking_shares
+from convnet.ops.reference.costs import is_known, is_label, label_values, lacking_shares
 from convnet.ops.roles import Array, In, InOut, Out, RandomKey
-from convnet.ops.spec.metric import BORDER, Margins, MetricOps
+from convnet.ops.spec.metric import BORDER, UNKNOWN, Margins, MetricOps
 
 
 class ReferenceMetricOps(MetricOps):
@@ -24,10 +24,25 @@ class ReferenceMetricOps(MetricOps):
         units = inputs / norms
         store(inputs_grad, (acts_grad - units * (units * acts_grad).sum(axis=0)) / norms, add)
 
-    def margin_cost(self, labels: In, cosines: In, margins: Margins, top: int, values: Out) -> None:
+    def choose_classes(self, labels: In, share: float, key: RandomKey, chosen: Out) -> None:
+        chosen[...] = uniform(key, chosen.size) < share
+        known = labels[labels >= 0]
+        chosen[known.astype(int)] = 1
+
+    def margin_cost(
+        self,
+        labels: In,
+        cosines: In,
+        margins: Margins,
+        top: int,
+        values: Out,
+        chosen: In | None = None,
+    ) -> None:
         logits, _ = _logits_and_slopes(labels, cosines, margins)
-        shares = _shares(labels, cosines, margins.smoothing)
-        values[0] = (shares * (_log_norms(logits) - logits)).sum()
+        counted = _counted(cosines, chosen)
+        shares = _shares(labels, cosines, margins.smoothing, counted)
+        lacking = _log_norms(logits[counted]) - logits[counted]
+        values[0] = (shares[counted] * lacking)[:, is_known(labels)].sum()
         values[1:] = lacking_shares(labels, cosines, top)
 
     def margin_bprop(
@@ -38,10 +53,14 @@ class ReferenceMetricOps(MetricOps):
         coeff: float,
         cosines_grad: Out,
         add: bool = False,
+        chosen: In | None = None,
     ) -> None:
         logits, slopes = _logits_and_slopes(labels, cosines, margins)
-        rest = np.exp(logits - _log_norms(logits)) - _shares(labels, cosines, margins.smoothing)
-        store(cosines_grad, coeff * rest * slopes, add)
+        counted = _counted(cosines, chosen)
+        shares = _shares(labels, cosines, margins.smoothing, counted)
+        rest = np.zeros_like(cosines)
+        rest[counted] = np.exp(logits[counted] - _log_norms(logits[counted])) - shares[counted]
+        store(cosines_grad, np.where(is_known(labels), coeff * rest * slopes, 0), add)
 
     def triplet_cost(
         self,
@@ -113,7 +132,7 @@ class ReferenceMetricOps(MetricOps):
 
     def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
         values[0] = (_from_centers(labels, inputs, centers) ** 2).sum() / 2
-        values[1] = np.sqrt((inputs**2).sum(axis=0)).sum()
+        values[1] = np.sqrt((inputs**2).sum(axis=0))[is_known(labels)].sum()
 
     def center_bprop(
         self,
@@ -128,14 +147,15 @@ class ReferenceMetricOps(MetricOps):
 
     def center_track(self, labels: In, inputs: In, rate: float, centers: InOut) -> None:
         away = _from_centers(labels, inputs, centers)
-        for label in np.unique(labels):
+        for label in np.unique(labels[labels >= 0]):
             members = away[:, labels.reshape(-1) == label]
             centers[:, int(label)] += rate / (1 + members.shape[1]) * members.sum(axis=1)
 
 
 def _from_centers(labels: Array, inputs: Array, centers: Array) -> Array:
-    """Each image's way from the center of its class, (rows, N)."""
-    return inputs - centers[:, labels.reshape(-1).astype(int)]
+    """Each image's way from the center of its class, 0 without a class, (rows, N)."""
+    away = inputs - centers[:, labels.reshape(-1).astype(int)]
+    return np.where(is_known(labels), away, 0)
 
 
 def _distances(inputs: Array) -> Array:
@@ -150,10 +170,14 @@ def _distances_bprop(inputs: Array, slopes: Array) -> Array:
 
 
 def _pairs(labels: Array) -> tuple[Array, Array]:
-    """Truth of "a < p have one label, not below 0", and of "different labels", (N, N)."""
+    """Truth of "a < p have one label, not below 0", and of "different labels", (N, N).
+
+    Unknown labels are not different from others.
+    """
     labels = labels.reshape(-1)
     equal = labels[:, None] == labels
-    return np.triu(equal, 1) & (labels >= 0), ~equal
+    known = labels != UNKNOWN
+    return np.triu(equal, 1) & (labels >= 0), ~equal & known & known[:, None]
 
 
 def _triplets(
@@ -192,9 +216,14 @@ def _logits_and_slopes(labels: Array, cosines: Array, margins: Margins) -> tuple
     return scale * np.where(here, psi, cosines), scale * np.where(here, slope, 1)
 
 
-def _shares(labels: Array, cosines: Array, smoothing: float) -> Array:
+def _counted(cosines: Array, chosen: Array | None) -> Array:
+    """Which classes count, bool (classes,)."""
+    return np.ones(len(cosines), bool) if chosen is None else chosen > 0
+
+
+def _shares(labels: Array, cosines: Array, smoothing: float, counted: Array) -> Array:
     """t of Margins, (classes, N)."""
-    others = len(cosines) - 1
+    others = counted.sum() - 1
     smoothing = smoothing if others else 0.0
     return np.where(is_label(labels, cosines), 1 - smoothing, smoothing / max(1, others))
 

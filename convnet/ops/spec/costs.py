@@ -25,7 +25,8 @@ class CostOps(ABC):
         values = [-sum log p(label), number wrong, number wrong among the `top` best].
         Wrong counts 1 if some class beats the label, and 1 - 1/t if t classes tie for the
         maximum with it. Top-k: slots = top - #(p > p(label)), t = #(p == p(label)); the
-        label earns 0 if slots <= 0, 1 if t <= slots, else slots/t.
+        label earns 0 if slots <= 0, 1 if t <= slots, else slots/t. Images with a label below 0 do
+        not count.
         """
 
     @abstractmethod
@@ -38,13 +39,15 @@ class CostOps(ABC):
     def logreg_bprop(
         self, labels: In, probs: In, coeff: float, probs_grad: Out, add: bool = False
     ) -> None:
-        """probs_grad = -coeff / p at the label, else 0."""
+        """probs_grad = -coeff / p at the label, else 0; 0 if that is below 0."""
 
     @abstractmethod
     def softmax_logreg_bprop(
         self, labels: In, probs: In, coeff: float, inputs_grad: Out, add: bool = False
     ) -> None:
-        """The two gradients above in one: coeff * (p - 1[label]) into the softmax's input."""
+        """The two gradients above in one: coeff * (p - 1[label]) into the softmax's input; 0 for
+        images with a label below 0.
+        """
 
     @abstractmethod
     def sum2_cost(self, inputs: In, values: Out) -> None:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from convnet.ops.roles import In, InOut, Out, RandomKey
 
+# The label of an image of which nobody knows what is on it.
+UNKNOWN = -1
 BORDER = 1 - 2.0**-20
 """Cosines of labels are clipped to -BORDER..BORDER, where the slope of the angle is finite."""
 
@@ -23,7 +25,8 @@ class Margins(NamedTuple):
     Zafeiriou, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition" (2019), equation 4;
     j is that of Liu et al., "SphereFace: Deep Hypersphere Embedding for Face Recognition" (2017).
 
-    The label counts 1 - smoothing, each of the other classes an equal share of smoothing.
+    The label counts 1 - smoothing, each of the other classes an equal share of smoothing. "All"
+    classes are those that are chosen, where some are; see MetricOps.choose_classes.
     """
 
     m1: float
@@ -47,11 +50,28 @@ class MetricOps(ABC):
         """inputs_grad = (g - u sum over k of u g) / r, with g = acts_grad and u = x / r."""
 
     @abstractmethod
-    def margin_cost(self, labels: In, cosines: In, margins: Margins, top: int, values: Out) -> None:
+    def choose_classes(self, labels: In, share: float, key: RandomKey, chosen: Out) -> None:
+        """chosen(k) = 1 if an image has label k or uniform(key, k) < share, else 0.
+
+        labels (1,N), those below 0 standing for none; chosen (classes,).
+        """
+
+    @abstractmethod
+    def margin_cost(
+        self,
+        labels: In,
+        cosines: In,
+        margins: Margins,
+        top: int,
+        values: Out,
+        chosen: In | None = None,
+    ) -> None:
         """Softmax with margins: labels (1,N), cosines (classes,N) -> values (3,).
 
         values = [-sum t log softmax(logits), number wrong, number wrong among the `top` best], with
-        the shares t of the classes. Wrong as in logreg_cost, by the cosines: without margins.
+        the shares t of the classes. Wrong as in logreg_cost, by the cosines: without margins, and
+        among all classes. The sum is over the classes with chosen(k) = 1, if that is given, as
+        choose_classes leaves it. Images with a label below 0 do not count.
         """
 
     @abstractmethod
@@ -63,8 +83,12 @@ class MetricOps(ABC):
         coeff: float,
         cosines_grad: Out,
         add: bool = False,
+        chosen: In | None = None,
     ) -> None:
-        """cosines_grad = coeff scale (softmax(logits) - t), at the label times psi'."""
+        """cosines_grad = coeff scale (softmax(logits) - t), at the label times psi'.
+
+        0 where chosen(k) = 0, and for images with a label below 0.
+        """
 
     @abstractmethod
     def triplet_cost(
@@ -87,6 +111,7 @@ class MetricOps(ABC):
         d(a,p), N/M sum over the M pairs i < j of different labels of d(i,j)].
 
         Where there are none, a sum is 0; if some x is not finite, the first value is not either.
+        Label UNKNOWN is not different from any other. With lower ones an image can be n alone.
         """
 
     @abstractmethod
@@ -115,7 +140,8 @@ class MetricOps(ABC):
 
         values = [N (1/P sum over the former of d / 2 + 1/M sum over the latter of
         max(0, margin - sqrt(d))^2 / 2), number of the latter with sqrt(d) < margin, N/P sum over
-        the former of d, N/M sum over the latter of d]. Where there are none, a sum is 0.
+        the former of d, N/M sum over the latter of d]. Where there are none, a sum is 0. Label
+        UNKNOWN is not different from any other.
         """
 
     @abstractmethod
@@ -137,7 +163,8 @@ class MetricOps(ABC):
     def center_cost(self, labels: In, inputs: In, centers: In, values: Out) -> None:
         """Distances from centers: labels (1,N), inputs x (rows,N), centers (rows,classes).
 
-        values (2,) = [half the sum of |x(n) - centers(label n)|^2, sum of |x(n)|].
+        values (2,) = [half the sum of |x(n) - centers(label n)|^2, sum of |x(n)|], without images
+        whose label is below 0.
         """
 
     @abstractmethod
@@ -150,7 +177,7 @@ class MetricOps(ABC):
         inputs_grad: Out,
         add: bool = False,
     ) -> None:
-        """inputs_grad = coeff (x(n) - centers(label n))."""
+        """inputs_grad = coeff (x(n) - centers(label n)), 0 if the label is below 0."""
 
     @abstractmethod
     def center_track(self, labels: In, inputs: In, rate: float, centers: InOut) -> None:

@@ -129,6 +129,8 @@ def test_where_it_is_taken() -> None:
         "small groups": Window(64, 27, 27, 64, 3, padding=1, groups=16),
         "stride": Window(64, 27, 27, 64, 3, padding=1, stride=2),
         "other sizes": Window(64, 27, 27, 64, 7, padding=3),
+        "rows padded otherwise": Window(64, 27, 27, 64, 3, padding=1, padding_y=0),
+        "a row": Window(64, 27, 27, 64, 3, padding=1, filter_size_y=1),
         "most of a tile unused": Window(64, 1, 1, 64, 3, padding=1),
     }
     assert {name for name, g in (taken | not_taken).items() if winograd.is_faster(g)} == set(taken)

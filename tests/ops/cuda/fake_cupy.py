@@ -147,6 +147,7 @@ class FakeDevice:
     def __init__(self, cupy: FakeCupy, number: int) -> None:
         self.cupy, self.number = cupy, number
         self.compute_capability = str(cupy.arch)
+        self.attributes = {"MultiProcessorCount": 132}
 
     def use(self) -> None:
         self.cupy.used = self.number

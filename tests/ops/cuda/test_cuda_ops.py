@@ -11,7 +11,6 @@ from convnet.errors import ShapeError
 from convnet.geometry import Window
 from convnet.neurons import NEURON_TYPES
 from convnet.ops.base import Ops
-from convnet.ops.cuda.convolution_ops import Plan, Tile
 from convnet.ops.cuda.emulated.driver import EmulatedDriver
 from convnet.ops.cuda.launch import checked, parts_of_rows
 from convnet.ops.cuda.neurons import KINDS
@@ -50,20 +49,6 @@ def test_arrays_that_no_kernel_takes(dtype: type, size: int, says: str) -> None:
 
 def test_kernels_know_all_neurons() -> None:
     assert tuple(NEURON_TYPES) == KINDS
-
-
-@pytest.mark.parametrize(
-    ("g", "fprop", "dgrad", "wgrad"),
-    [
-        (Window(1, 28, 28, 16, 5, padding=2), Tile(32, 64), Tile(32, 64), Tile(64, 32)),
-        (Window(64, 12, 12, 64, 5, padding=2), Tile(64, 128), Tile(64, 128), Tile(128, 64)),
-        (Window(256, 13, 13, 384, 3, padding=1), Tile(128, 128), Tile(128, 128), Tile(128, 128)),
-        (Window(9216, 1, 1, 4096, 1), Tile(64, 64), Tile(64, 64), Tile(128, 128)),
-    ],
-)
-def test_tiles(g: Window, fprop: Tile, dgrad: Tile, wgrad: Tile) -> None:
-    plan = Plan(g, local=False)
-    assert (plan.fprop_tile, plan.dgrad_tile, plan.wgrad_tile) == (fprop, dgrad, wgrad)
 
 
 def test_a_gradient_in_parts(ops: Ops) -> None:

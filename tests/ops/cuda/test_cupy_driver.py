@@ -35,7 +35,8 @@ def install(monkeypatch, **arguments) -> FakeCupy:
 
 def test_opens_the_device_that_is_asked_for(cupy, sources):
     driver = CupyDriver(1, sources)
-    assert (driver.name, driver.arch, cupy.used) == ("cupy", 90, 1)
+    assert (driver.name, driver.arch, driver.multiprocessors) == ("cupy", 90, 132)
+    assert cupy.used == 1
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])

@@ -171,7 +171,7 @@ def test_mode_and_schedule_come_from_the_environment(monkeypatch):
     assert EmulatedDriver("fast", sources=SOURCES).mode == "fast"
     monkeypatch.setenv("CONVNET_EMULATED", "quick")
     with pytest.raises(
-        DeviceError, match="mode must be one of fast, check, sanitize; found 'quick'"
+        DeviceError, match="mode must be one of fast, check, sanitize, count; found 'quick'"
     ):
         EmulatedDriver(sources=SOURCES)
     monkeypatch.delenv("CONVNET_EMULATED")

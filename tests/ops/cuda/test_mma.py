@@ -10,15 +10,10 @@ import numpy as np
 import pytest
 
 from convnet.errors import DeviceError
-from convnet.geometry import Window
-from convnet.inspection.instances import Instance
-from convnet.inspection.report import ARCHITECTURES, compile_all
-from convnet.ops.cuda.convolution_ops import TENSOR_ARCH, Plan
 from convnet.ops.cuda.emulated import EmulatedDriver
 from convnet.ops.cuda.emulated.arrays import DeviceArray
 from convnet.precision import Precision
 from convnet.resources import find_folder
-from tests.inspection.helpers import needs_nvrtc
 from tests.ops.cuda.helpers import SOURCES, make_driver, on
 from tests.ops.rounding import rounded
 
@@ -165,22 +160,3 @@ def test_a_device_without_tensor_cores() -> None:
     driver = fragments(75)
     with pytest.raises(DeviceError, match="tf32 and bf16 need compute capability"):
         driver.kernel("fragments", "words", PRECISION=1)
-
-
-@needs_nvrtc
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", FORMATS)
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_compiled_products_keep_their_sums_in_registers(arch: int, precision: Precision) -> None:
-    layers = Window(64, 12, 12, 64, 5, padding=2), Window(96, 27, 27, 256, 5, padding=2, groups=2)
-    chosen = [
-        Instance("convolution", "layer", Plan(g, local=False).constants(128, precision))
-        for g in layers
-    ]
-    if arch < TENSOR_ARCH:
-        with pytest.raises(DeviceError, match="tf32 and bf16 need compute capability"):
-            list(compile_all(chosen, [arch]))
-        return
-    for result in compile_all(chosen, [arch]):
-        for kernel in result.kernels:
-            assert kernel.spills == kernel.stack == 0, kernel

@@ -84,6 +84,9 @@ def machine(monkeypatch):
         def compute_capability(self) -> tuple[int, int]:
             return state.capability
 
+        def get_attribute(self, attribute: str) -> int:
+            return {"multiprocessors": 82}[attribute]
+
         def retain_primary_context(self) -> SimpleNamespace:
             return SimpleNamespace(push=lambda: state.pushed.append(self.number))
 
@@ -134,6 +137,7 @@ def machine(monkeypatch):
         init=lambda: fail_if("init"),
         mem_get_info=lambda: (2**20, 2**21),
         module_from_buffer=module_from_buffer,
+        device_attribute=SimpleNamespace(MULTIPROCESSOR_COUNT="multiprocessors"),
         function_attribute=SimpleNamespace(MAX_DYNAMIC_SHARED_SIZE_BYTES="shared"),
         Stream=stream,
         Event=Event,
@@ -162,7 +166,8 @@ def sources(tmp_path):
 
 def test_opens_the_device_that_is_asked_for(machine, sources):
     driver = PycudaDriver(1, sources)
-    assert (driver.name, driver.arch, machine.pushed) == ("pycuda", 86, [1])
+    assert (driver.name, driver.arch, driver.multiprocessors) == ("pycuda", 86, 82)
+    assert machine.pushed == [1]
 
 
 def test_copies(machine, sources):

@@ -2,7 +2,7 @@
 
 `driver` is the front, `build` compiles kernels by g++, `launch` starts them. The rest is C++:
 device.h is the language as the kernels see it, runtime.cpp runs threads, races.cpp and
-sanitize.cpp are the checks. See docs/kernels.md.
+sanitize.cpp are the checks, counts.cpp counts accesses to memory. See docs/kernels.md.
 """
 
 from convnet.ops.cuda.emulated.driver import EmulatedDriver

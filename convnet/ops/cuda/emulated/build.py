@@ -28,6 +28,7 @@ class Mode(StrEnum):
     FAST = "fast"
     CHECK = "check"
     SANITIZE = "sanitize"
+    COUNT = "count"
 
 
 # -fno-strict-aliasing: nvcc, too, lets one load floats as float4 or as bits.
@@ -54,13 +55,24 @@ _KERNEL_OPTIONS = {
         "-fno-sanitize=object-size",
         "-fsanitize-recover=all",
     ],
+    # Also calls counts.cpp where ways through the code part and meet, which stay in the order of
+    # the source. A float4 is loaded and stored as one.
+    Mode.COUNT: [
+        "-O1",
+        "-fsanitize=thread",
+        "-fno-tree-loop-distribute-patterns",
+        "-fno-tree-sra",
+        "-fsanitize-coverage=trace-pc",
+        "-fno-reorder-blocks",
+    ],
 }
 _RUNTIME_SOURCES = {
     Mode.FAST: ["runtime.cpp"],
     Mode.CHECK: ["runtime.cpp", "races.cpp"],
     Mode.SANITIZE: ["runtime.cpp", "sanitize.cpp"],
+    Mode.COUNT: ["runtime.cpp", "counts.cpp"],
 }
-_LIBRARIES = {Mode.FAST: [], Mode.CHECK: [], Mode.SANITIZE: ["-lasan"]}
+_LIBRARIES = {Mode.FAST: [], Mode.CHECK: [], Mode.SANITIZE: ["-lasan"], Mode.COUNT: []}
 
 _BOUNDS = r"(?:__launch_bounds__\s*\((?P<{}>(?:[^()]|\([^()]*\))*)\)\s*)?"
 _KERNEL = re.compile(

@@ -88,7 +88,7 @@ template <int SIZE> inline void start_copy(void *to, const void *from) {
     Unit value = *(const Unit *)from, undefined;
     for (unsigned &word : undefined.words) word = 0xffffffffu;
     *(Unit *)to = undefined;
-    hold_copy(to, &value, SIZE);
+    hold_copy(to, from, &value, SIZE);
 }
 
 }  // namespace emulated

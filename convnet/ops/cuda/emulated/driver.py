@@ -21,6 +21,7 @@ from convnet.ops.cuda.driver import (
 )
 from convnet.ops.cuda.emulated.arrays import DeviceArray, new_array
 from convnet.ops.cuda.emulated.build import Mode, build
+from convnet.ops.cuda.emulated.counts import Count
 from convnet.ops.cuda.emulated.launch import EmulatedKernel, Schedule
 from convnet.ops.cuda.emulated.streams import Streams
 from convnet.resources import find_folder
@@ -34,6 +35,8 @@ class EmulatedDriver:
     """
 
     name = "emulated"
+    multiprocessors = 108  # those of an A100, so that sums are divided as there
+    counts: list[Count]  # of mode "count": what launches counted, since it was last emptied
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class EmulatedDriver:
     ) -> None:
         """
         Args:
-            mode: "fast", "check" or "sanitize" [CONVNET_EMULATED, or "fast"].
+            mode: "fast", "check", "sanitize" or "count" [CONVNET_EMULATED, or "fast"].
             schedule: order of blocks and threads: "forward", "reverse", or the seed of a random
                 one [CONVNET_EMULATED_SCHEDULE, or "forward"].
             arch: the compute capability times 10 whose limits hold.
@@ -73,6 +76,7 @@ class EmulatedDriver:
         self._free = memory
         self._streams = Streams()
         self.mode = Mode(mode)
+        self.counts = []
         self.arch = arch
         self._schedule = Schedule.parse(schedule)
         self._sources = sources or find_folder("kernels")
@@ -113,8 +117,9 @@ class EmulatedDriver:
             library, names = self._libraries[library_key]
             if name not in names:
                 raise DeviceError(f"{source}: kernel '{name}' is not among {', '.join(names)}")
+            counts = self.counts if self.mode is Mode.COUNT else None
             self._kernels[key] = EmulatedKernel(
-                library, name, self._schedule, self.arch, self._streams
+                library, name, self._schedule, self.arch, self._streams, counts
             )
         return self._kernels[key]
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from convnet.errors import DeviceError
 from convnet.ops.cuda.driver import OPT_IN_SHARED, SHARED, check_launch
 from convnet.ops.cuda.emulated.arrays import DeviceArray, address_of
+from convnet.ops.cuda.emulated.counts import Count, read
 from convnet.ops.cuda.emulated.streams import Start, Streams
 
 HERE = Path(__file__).parent
@@ -96,15 +97,26 @@ class EmulatedKernel:
     """One kernel of a library made by `build`."""
 
     def __init__(
-        self, library: Path, name: str, schedule: Schedule, arch: int, streams: Streams
+        self,
+        library: Path,
+        name: str,
+        schedule: Schedule,
+        arch: int,
+        streams: Streams,
+        counts: list[Count] | None = None,
     ) -> None:
+        """
+        Args:
+            counts: takes what launches count, if the library is one of count mode.
+        """
         self._library = library
         self._streams = streams
         self._name = name
         self._schedule = schedule
         self._arch = arch
+        self._counts = counts
         # PyDLL: no other thread of Python may start a kernel meanwhile, the runtime has one state.
-        loaded = ctypes.PyDLL(str(library))
+        self._loaded = loaded = ctypes.PyDLL(str(library))
         self._run = loaded.emulated_run
         self._statics, self._image = _Range(), _Range()
         loaded.emulated_ranges(ctypes.byref(self._statics), ctypes.byref(self._image))
@@ -139,7 +151,6 @@ class EmulatedKernel:
             statics=self._statics,
             image=self._image,
         )
-
         places = [
             (i, arg.size, arg.dtype.itemsize)
             for i, arg in enumerate(args)
@@ -153,6 +164,8 @@ class EmulatedKernel:
             if launch.findings:
                 found = launch.finding[: launch.findings]
                 raise DeviceError("\n".join(self._describe(f, launch, places) for f in found))
+            if self._counts is not None:
+                self._counts += read(self._loaded, self._name, partial(_line, self._library))
 
         self._streams.start(Start(self._name, run, arrays))
 

@@ -206,7 +206,7 @@ void on_atomic(void *address, int size, void *code) {
     follow((char *)address, size, true, true, true, code);
 }
 
-void on_hold(void *to, int size) {
+void on_hold(void *to, const void *, int size, void *) {
     char *address = (char *)to;
     if (Zone *zone = zone_of(address))
         for (int i = 0; i < size; i += 4) zone->words[(address + i - zone->begin) / 4].written = 0;

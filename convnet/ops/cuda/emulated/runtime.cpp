@@ -146,11 +146,11 @@ void absent_lane() {
 
 void atomic(void *address, int size, void *code) { on_atomic(address, size, code); }
 
-void hold_copy(void *to, const void *value, int size) {
+void hold_copy(void *to, const void *from, const void *value, int size) {
     Copy copy{to, {}, size};
     memcpy(copy.value, value, size);
     copies[current - threads].push_back(copy);
-    on_hold(to, size);
+    on_hold(to, from, size, __builtin_return_address(0));
 }
 
 // Writes the first copies of the current thread.

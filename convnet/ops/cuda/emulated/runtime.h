@@ -59,9 +59,9 @@ void atomic(void *address, int size, void *code);
 // The kernel asks for the value of a lane that its mask leaves out.
 void absent_lane();
 
-// A copy that goes on while the thread does: keeps `value`, until it is waited for and written to
-// `to`.
-void hold_copy(void *to, const void *value, int size);
+// A copy that goes on while the thread does: keeps `value`, which stands at `from`, until it is
+// waited for and written to `to`.
+void hold_copy(void *to, const void *from, const void *value, int size);
 // cp.async.commit_group: makes a group of the copies that this thread started since the last.
 void commit_copies();
 // cp.async.wait_group: waits for all groups of this thread but the last so many.

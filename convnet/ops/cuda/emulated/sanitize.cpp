@@ -56,7 +56,7 @@ void on_block() {}
 void on_barrier() {}
 void on_exchange(Thread *, unsigned) {}
 void on_atomic(void *, int, void *) {}
-void on_hold(void *, int) {}
+void on_hold(void *, const void *, int, void *) {}
 void on_copied(void *, int, void *) {}
 
 }  // namespace emulated

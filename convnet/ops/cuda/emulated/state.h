@@ -43,14 +43,14 @@ Finding *find(const char *what, void *code);
 // Ends the launch; called by the running thread, does not return.
 void stop();
 
-#if defined(EMULATED_CHECK) || defined(EMULATED_SANITIZE)
+#ifndef EMULATED_FAST
 void on_launch();
 void on_block();
 void on_barrier();
 void on_exchange(Thread *warp, unsigned mask);
 void on_end();
 void on_atomic(void *address, int size, void *code);
-void on_hold(void *to, int size);
+void on_hold(void *to, const void *from, int size, void *code);
 void on_copied(void *to, int size, void *code);
 #else
 inline void on_launch() {}
@@ -59,7 +59,7 @@ inline void on_barrier() {}
 inline void on_exchange(Thread *, unsigned) {}
 inline void on_end() {}
 inline void on_atomic(void *, int, void *) {}
-inline void on_hold(void *, int) {}
+inline void on_hold(void *, const void *, int, void *) {}
 inline void on_copied(void *, int, void *) {}
 #endif
 
