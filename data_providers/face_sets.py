@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,13 +53,10 @@ def numbered_people(labels: ArrayLike) -> tuple[NDArray[np.int32], tuple[str, ..
 def tree_faces(root: Path) -> FaceSet:
     """The pictures PERSON/picture.* below a folder.
 
-    Raises: DataError if there is none, or a person has none.
+    Raises: DataError if there is none.
     """
     found = find_pictures(root)
-    files, people = found.files, {*found.label_names}
-    for folder in sorted(root.iterdir()):
-        if folder.name not in people and folder.is_dir() and not folder.name.startswith("."):
-            raise DataError(f"{folder}: expected pictures of this person, found none; remove it")
+    files = found.files
 
     def content(index: int) -> bytes:
         try:
@@ -69,6 +66,12 @@ def tree_faces(root: Path) -> FaceSet:
 
     names = [file.relative_to(root).as_posix() for file in files]
     return FaceSet(str(root), names, found.labels, found.label_names, content)
+
+
+def without_pictures(root: Path, people: Collection[str]) -> list[str]:
+    """Folders below `root` that are none of the `people`, in the order of names."""
+    folders = {entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."}
+    return sorted(folders - {*people})
 
 
 def joined(sets: Sequence[FaceSet], prefixes: Sequence[str]) -> FaceSet:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_providers.errors import DataError
 from data_providers.face_packs import pack_faces, pack_files
-from data_providers.face_sets import FaceSet, tree_faces
+from data_providers.face_sets import FaceSet, tree_faces, without_pictures
 from data_providers.mxnet_records import record_faces
 from data_providers.verification_bin import verification_faces
 
@@ -20,10 +20,15 @@ def open_faces(path: Path, *, thorough: bool = False) -> FaceSet:
         path: a folder; or, with or without the suffix, NAME.rec or NAME.bin with NAME.idx; or
             NAME.bin without it, which holds pairs.
         thorough: check everything for which there is a checksum.
-    Raises: DataError if there is none of these, or it cannot be read.
+    Raises: DataError if there is none of these, it cannot be read, or a person has no picture.
     """
     if path.is_dir():
-        return tree_faces(path)
+        faces = tree_faces(path)
+        for person in without_pictures(path, faces.label_names):
+            raise DataError(
+                f"{path / person}: expected pictures of this person, found none; remove it"
+            )
+        return faces
     if holds_pairs(path):
         return verification_faces(path)[0]
     if (records := _records(path)).is_file():

@@ -62,7 +62,7 @@ def test_a_net_that_does_not_fit() -> None:
     with pytest.raises(DeviceError) as caught:
         net.reserve(TRAIN, TEST)
     text = str(caught.value)
-    assert text.startswith("out of memory on the GPU: minibatches of 2000 images need 82.8 MiB ")
+    assert text.startswith("out of memory on the GPU: minibatches of 2000 images need 78.9 MiB ")
     assert f" besides {weights / MIB:.1f} MiB of weights; found 17.4 MiB free; --mini " in text
     fits = int(text.split("--mini ")[1].split()[0])
     new_net(limited(20 * MIB), fits).reserve(TRAIN, TEST)

@@ -15,10 +15,9 @@ from PIL import Image
 from convnet import report
 from convnet.faces.align import SETTINGS, Settings
 from convnet.faces.landmarks import FILE, Result, read_rows
-from convnet.faces.people import without_pictures
 from data_providers.errors import DataError
 from data_providers.face_packs import read_header
-from data_providers.face_sets import FaceSet
+from data_providers.face_sets import FaceSet, tree_faces, without_pictures
 from data_providers.face_sources import open_faces
 from data_providers.pictures import FORMATS
 
@@ -36,7 +35,7 @@ def describe(path: Path) -> str:
 
     Raises: DataError if there is no picture, or a pack is damaged.
     """
-    found = open_faces(path, thorough=True)
+    found = tree_faces(path) if path.is_dir() else open_faces(path, thorough=True)
     counts = np.bincount(found.labels, minlength=len(found.label_names))
     least, most = int(counts.argmin()), int(counts.argmax())
     rows = [
@@ -54,7 +53,7 @@ def describe(path: Path) -> str:
         for n in (2, 5, 10, 20)
     ]
     if path.is_dir():
-        if nobody := without_pictures(path):
+        if nobody := without_pictures(path, found.label_names):
             rows.append(("  none", _few(nobody)))
         rows += [*_kinds(found), *_alignment(path)]
     elif header := read_header(path):

@@ -23,12 +23,6 @@ def find_people(root: Path) -> dict[str, list[Path]]:
     return people
 
 
-def without_pictures(root: Path) -> list[str]:
-    """People whose folders hold no picture, in the order of names."""
-    folders = {entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."}
-    return sorted(folders - find_people(root).keys())
-
-
 def move_aside(paths: Sequence[Path], root: Path, aside: Path) -> None:
     """Moves folders or files that are below `root` to the same places below `aside`.
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from convnet import report
 from convnet.errors import ConvnetError
-from convnet.faces.people import add_aside, find_people, move_aside, told, without_pictures
+from convnet.faces.people import add_aside, find_people, move_aside, told
 from convnet.options import checked, make_parser, positive
+from data_providers.face_sets import without_pictures
 
 
 def prune(arguments: Sequence[str]) -> None:
@@ -24,8 +25,9 @@ def prune(arguments: Sequence[str]) -> None:
     )
     add_aside(parser)
     args = parser.parse_args(arguments)
-    nobody: dict[str, list[Path]] = {name: [] for name in without_pictures(args.path)}
-    people = dict(sorted((find_people(args.path) | nobody).items()))
+    found = find_people(args.path)
+    nobody: dict[str, list[Path]] = {name: [] for name in without_pictures(args.path, found)}
+    people = dict(sorted((found | nobody).items()))
     going = {name: files for name, files in people.items() if len(files) < args.at_least}
     if len(going) == len(people):
         most = max(len(files) for files in people.values())
