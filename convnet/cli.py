@@ -232,7 +232,6 @@ def kernels(arguments: Sequence[str]) -> int:
     """Lists the kernels of the GPU backend, or compiles them, which needs no GPU."""
     from convnet.inspection.instances import (
         NotingDriver,
-        all_instances,
         kernel_names,
         note_step,
         shipped_instances,
@@ -267,7 +266,7 @@ def kernels(arguments: Sequence[str]) -> int:
         driver = NotingDriver()
         mode = TRAIN if args.layer_params else CHECK
         note_step(driver, _read_net(args), mini=args.mini, mode=mode)
-        chosen = all_instances(driver.noted.values())
+        chosen = sorted(driver.noted.values(), key=lambda instance: instance.file)
     else:
         chosen = shipped_instances()
     if args.action == "list":
