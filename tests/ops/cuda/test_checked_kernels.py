@@ -7,6 +7,7 @@ that are not full, and several blocks of everything.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from convnet.ops.cuda.emulated.launch import EmulatedKernel
 from convnet.ops.cuda.ops import CudaOps
 from convnet.precision import Precision
 from convnet.resources import find_folder
+from convnet.updates import Updates
 from tests.helpers import BELOW, emulated_ops, layer, make_batch, make_net
 from tests.layer_types.test_every_type import COSTS, LAYERS, MATRICES
 from tests.ops.neuron_examples import NEURONS
@@ -67,9 +69,18 @@ def nets() -> Iterator[str]:
     yield COSTS["cost.logreg"] + layer("second", "cost.logreg", "labels,probs")
 
 
-def step(ops: CudaOps, text: str, cases: int = CASES, *, keep: bool = False) -> None:
+def step(
+    ops: CudaOps,
+    text: str,
+    cases: int = CASES,
+    *,
+    keep: bool = False,
+    extra: str = "",
+    **given: Any,
+) -> None:
     """Forward, backward and update; `keep` leaves cost and softmax apart."""
-    net = make_net(text, "[below]\nwball=0.5\n", shapes=MATRICES, ops=ops, batch_size=cases)
+    extra = f"[below]\nwball=0.5\n{extra}"
+    net = make_net(text, extra, shapes=MATRICES, ops=ops, batch_size=cases, **given)
     net.keep(*(name for name, layer in net.graph.items() if layer.has_output and keep))
     images, labels, targets, weight = make_batch(MATRICES, cases)
     targets = (targets > 0).astype(np.float32)
@@ -86,6 +97,7 @@ def test_nothing_is_found(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
         step(ops, text)
     for text in COSTS.values():
         step(ops, text, keep=True)
+    step(ops, COSTS["cost.margin"], extra="[cost]\nsampleRate=0.5\n", updates=Updates(clip_norm=1))
     for precision in Precision:
         step(CudaOps(driver, precision), CONVOLUTIONS, QUADS)
     images = byte_images(CASES, (9, 8, 3), (5, 6))
