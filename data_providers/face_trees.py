@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from data_providers.errors import DataError
 from data_providers.face_sets import FaceSet
+from data_providers.formats import new_folder
 from data_providers.pictures import SUFFIXES
 
 
@@ -28,11 +27,9 @@ def write_tree(out: Path, faces: FaceSet, tables: Mapping[str, str] | None = Non
     for person in faces.label_names:
         if not _is_plain(person):
             raise DataError(f"{faces.where}: person {person!r}: expected the name of a folder")
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
+    with new_folder(out) as unfinished:
         for person in faces.label_names:
-            (unfinished / person).mkdir(parents=True)
+            (unfinished / person).mkdir()
         for number, (name, label) in enumerate(zip(faces.names, faces.labels, strict=True)):
             file = unfinished / faces.label_names[label] / _file_name(name, number)
             if file.exists():
@@ -40,9 +37,6 @@ def write_tree(out: Path, faces: FaceSet, tables: Mapping[str, str] | None = Non
             file.write_bytes(faces.content(number))
         for table, text in (tables or {}).items():
             (unfinished / table).write_text(text, encoding="utf-8")
-        os.replace(unfinished, out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _is_plain(name: str) -> bool:

@@ -9,13 +9,14 @@ The batches may also hold JPEGs; data_providers/jpeg_batches.py describes those.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -226,15 +227,11 @@ def write_data_set(
 ) -> None:
     """Writes `batches`, numbered from 1, and the mean of the training ones as the folder `out`.
 
-    Everything is written into a folder beside `out` that gets its name at the very end, so `out`
-    is complete or not there at all. `out` may exist if it is empty.
+    `out` appears when all is complete; it may exist if it is empty.
 
     Raises: OSError where the files cannot be written.
     """
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
+    with new_folder(out) as unfinished:
         entries: dict[int, FileEntry] = {}
         total, cases = np.zeros(math.prod(shape)), 0
         for number, batch in enumerate(batches, start=1):
@@ -250,6 +247,21 @@ def write_data_set(
         mean = {"mean": (total / cases).astype(np.float32).reshape(-1, 1)}
         mean_entry = write_tensors(unfinished / "mean.safetensors", mean, 1)
         write_index(unfinished, Index(recipe, source, label_names, shape, mean_entry, entries))
+
+
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to write into; it gets that name in the end, if there is no error.
+
+    So `out` is complete or not there at all. It may exist if it is empty.
+
+    Raises: OSError where it cannot be made, or `out` holds anything.
+    """
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
         os.replace(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

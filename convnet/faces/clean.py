@@ -11,6 +11,7 @@ from convnet import report
 from convnet.faces.features import add_feature_options, read_features
 from convnet.faces.people import add_aside, move_aside, told
 from convnet.options import checked, make_parser, parse_float
+from convnet.verification.scores import unit_rows
 from data_providers.pictures import find_pictures
 
 
@@ -49,9 +50,7 @@ def from_the_mean(features: np.ndarray, labels: np.ndarray, *, unit: bool) -> np
         labels: (pictures,), the person, from 0
         unit: scale the features to length 1 first.
     """
-    values = np.asarray(features, np.float64)
-    if unit:
-        values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    values = unit_rows(features) if unit else np.asarray(features, np.float64)
     sums = np.zeros((labels.max() + 1, values.shape[1]))
     np.add.at(sums, labels, values)
     means = sums / np.bincount(labels)[:, None]

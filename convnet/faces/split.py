@@ -14,6 +14,7 @@ from convnet.errors import ConvnetError
 from convnet.faces.align import SETTINGS
 from convnet.faces.people import find_people
 from convnet.options import checked, make_parser, natural, parse_float
+from data_providers.formats import new_folder
 
 Parts = dict[str, list[Path]]
 
@@ -116,8 +117,7 @@ def write_parts(parts: Parts, source: Path, out: Path) -> None:
     """
     if out.exists():
         raise ConvnetError(f"{out}: exists already; name another folder")
-    unfinished = out.resolve().with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with new_folder(out.resolve()) as unfinished:
         for part, files in parts.items():
             names = [str(file.relative_to(source)) for file in files]
             for file, name in zip(files, names, strict=True):
@@ -131,6 +131,3 @@ def write_parts(parts: Parts, source: Path, out: Path) -> None:
                 shutil.copy2(source / SETTINGS, unfinished / part)
             text = "".join(f"{name}\n" for name in names)
             (unfinished / f"{part}.txt").write_bytes(os.fsencode(text))
-        os.replace(unfinished, out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
