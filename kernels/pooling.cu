@@ -36,6 +36,27 @@ struct Pixel {
 using ImagePixel = Pixel<HEIGHT, WIDTH>;
 using OutPixel = Pixel<OUT_HEIGHT, OUT_WIDTH>;
 
+// Sums up for each image pixel what each window that holds it gives: share(x, y, y's gradient). The
+// last is a reference, so that it is only loaded where it is needed.
+template <class Share>
+__device__ inline void gather(const float* __restrict__ images, const float* __restrict__ acts,
+                              const float* __restrict__ acts_grad, float* images_grad, int add,
+                              int N, Share share) {
+    const ImagePixel pixel(blockIdx.x);
+    const Span p = holders(pixel.h, ROW_START, ROW_STRIDE, ROW_SIZE, OUT_HEIGHT);
+    const Span q = holders(pixel.w, COLUMN_START, COLUMN_STRIDE, COLUMN_SIZE, OUT_WIDTH);
+    for (EACH_IMAGE(n, N)) {
+        const float x = images[blockIdx.x * N + n];
+        float sum = 0;
+        for (int i = p.first; i < p.end; ++i)
+            for (int j = q.first; j < q.end; ++j) {
+                const int out = ((pixel.c * OUT_HEIGHT + i) * OUT_WIDTH + j) * N + n;
+                sum += share(x, acts[out], acts_grad[out]);
+            }
+        store(&images_grad[blockIdx.x * N + n], sum, add);
+    }
+}
+
 // If `magnitude`, the last number of the largest magnitude. NaN if the window holds one.
 extern "C" __global__ void max_fprop(const float* __restrict__ images, float* acts, int magnitude,
                                      int N) {
@@ -57,19 +78,8 @@ extern "C" __global__ void max_bprop(const float* __restrict__ images,
                                      const float* __restrict__ acts,
                                      const float* __restrict__ acts_grad, float* images_grad,
                                      int add, int N) {
-    const ImagePixel pixel(blockIdx.x);
-    const Span p = holders(pixel.h, ROW_START, ROW_STRIDE, ROW_SIZE, OUT_HEIGHT);
-    const Span q = holders(pixel.w, COLUMN_START, COLUMN_STRIDE, COLUMN_SIZE, OUT_WIDTH);
-    for (EACH_IMAGE(n, N)) {
-        const float x = images[blockIdx.x * N + n];
-        float sum = 0;
-        for (int i = p.first; i < p.end; ++i)
-            for (int j = q.first; j < q.end; ++j) {
-                const int out = ((pixel.c * OUT_HEIGHT + i) * OUT_WIDTH + j) * N + n;
-                if (x == acts[out]) sum += acts_grad[out];
-            }
-        store(&images_grad[blockIdx.x * N + n], sum, add);
-    }
+    gather(images, acts, acts_grad, images_grad, add, N,
+           [](float x, float y, const float& grad) { return x == y ? grad : 0; });
 }
 
 extern "C" __global__ void avg_fprop(const float* __restrict__ images, float* acts, int divide,
@@ -121,18 +131,7 @@ extern "C" __global__ void l2_bprop(const float* __restrict__ images,
                                     const float* __restrict__ acts,
                                     const float* __restrict__ acts_grad, float* images_grad,
                                     int add, int N) {
-    const ImagePixel pixel(blockIdx.x);
-    const Span p = holders(pixel.h, ROW_START, ROW_STRIDE, ROW_SIZE, OUT_HEIGHT);
-    const Span q = holders(pixel.w, COLUMN_START, COLUMN_STRIDE, COLUMN_SIZE, OUT_WIDTH);
-    for (EACH_IMAGE(n, N)) {
-        const float x = images[blockIdx.x * N + n];
-        float sum = 0;
-        for (int i = p.first; i < p.end; ++i)
-            for (int j = q.first; j < q.end; ++j) {
-                const int out = ((pixel.c * OUT_HEIGHT + i) * OUT_WIDTH + j) * N + n;
-                // A window of zeros has no slope.
-                if (acts[out] > 0) sum += x / acts[out] * acts_grad[out];
-            }
-        store(&images_grad[blockIdx.x * N + n], sum, add);
-    }
+    // A window of zeros has no slope.
+    gather(images, acts, acts_grad, images_grad, add, N,
+           [](float x, float y, const float& grad) { return y > 0 ? x / y * grad : 0; });
 }

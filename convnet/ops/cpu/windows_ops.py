@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,16 +39,7 @@ class CpuWindowOps(WindowOps):
         images_grad: Out,
         add: bool = False,
     ) -> None:
-        N = images.shape[-1]
-        pool.max_bprop(
-            checked("images", images, *g.images_shape, N),
-            checked("acts", acts, *g.acts_shape, N),
-            checked("acts_grad", acts_grad, *g.acts_shape, N),
-            g.row_windows,
-            g.column_windows,
-            checked("images_grad", images_grad, *g.images_shape, N),
-            add,
-        )
+        _pool_bprop(pool.max_bprop, g, images, acts, acts_grad, images_grad, add)
 
     def pool_avg_fprop(self, g: Pool, divide: bool, images: In, acts: Out) -> None:
         N = images.shape[-1]
@@ -90,16 +82,7 @@ class CpuWindowOps(WindowOps):
         images_grad: Out,
         add: bool = False,
     ) -> None:
-        N = images.shape[-1]
-        pool.l2_bprop(
-            checked("images", images, *g.images_shape, N),
-            checked("acts", acts, *g.acts_shape, N),
-            checked("acts_grad", acts_grad, *g.acts_shape, N),
-            g.row_windows,
-            g.column_windows,
-            checked("images_grad", images_grad, *g.images_shape, N),
-            add,
-        )
+        _pool_bprop(pool.l2_bprop, g, images, acts, acts_grad, images_grad, add)
 
     def rnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
         shape = images.shape
@@ -204,3 +187,25 @@ class CpuWindowOps(WindowOps):
             checked("images_grad", images_grad, *shape),
             add,
         )
+
+
+def _pool_bprop(
+    kernel: Callable[..., None],
+    g: Pool,
+    images: In,
+    acts: In,
+    acts_grad: In,
+    images_grad: Out,
+    add: bool,
+) -> None:
+    """Calls a kernel that looks at the images and at the acts, too."""
+    N = images.shape[-1]
+    kernel(
+        checked("images", images, *g.images_shape, N),
+        checked("acts", acts, *g.acts_shape, N),
+        checked("acts_grad", acts_grad, *g.acts_shape, N),
+        g.row_windows,
+        g.column_windows,
+        checked("images_grad", images_grad, *g.images_shape, N),
+        add,
+    )

@@ -48,18 +48,7 @@ class CudaWindowOps(Launcher, WindowOps):
         images_grad: Out,
         add: bool = False,
     ) -> None:
-        N = images.shape[-1]
-        self._pool(
-            "max_bprop",
-            g,
-            g.images_shape,
-            N,
-            checked("images", images, *g.images_shape, N),
-            checked("acts", acts, *g.acts_shape, N),
-            checked("acts_grad", acts_grad, *g.acts_shape, N),
-            checked("images_grad", images_grad, *g.images_shape, N),
-            add,
-        )
+        self._pool_bprop("max_bprop", g, images, acts, acts_grad, images_grad, add)
 
     def pool_avg_fprop(self, g: Pool, divide: bool, images: In, acts: Out) -> None:
         N = images.shape[-1]
@@ -108,18 +97,7 @@ class CudaWindowOps(Launcher, WindowOps):
         images_grad: Out,
         add: bool = False,
     ) -> None:
-        N = images.shape[-1]
-        self._pool(
-            "l2_bprop",
-            g,
-            g.images_shape,
-            N,
-            checked("images", images, *g.images_shape, N),
-            checked("acts", acts, *g.acts_shape, N),
-            checked("acts_grad", acts_grad, *g.acts_shape, N),
-            checked("images_grad", images_grad, *g.images_shape, N),
-            add,
-        )
+        self._pool_bprop("l2_bprop", g, images, acts, acts_grad, images_grad, add)
 
     def rnorm_fprop(self, norm: Norm, images: In, denoms: Out, acts: Out) -> None:
         shape = images.shape
@@ -241,6 +219,23 @@ class CudaWindowOps(Launcher, WindowOps):
             N,
             *args,
             **pool_constants(g),
+        )
+
+    def _pool_bprop(
+        self, name: str, g: Pool, images: In, acts: In, acts_grad: In, images_grad: Out, add: bool
+    ) -> None:
+        """Of a kernel that looks at the images and at the acts, too."""
+        N = images.shape[-1]
+        self._pool(
+            name,
+            g,
+            g.images_shape,
+            N,
+            checked("images", images, *g.images_shape, N),
+            checked("acts", acts, *g.acts_shape, N),
+            checked("acts_grad", acts_grad, *g.acts_shape, N),
+            checked("images_grad", images_grad, *g.images_shape, N),
+            add,
         )
 
     def _norm(self, name: str, shape: tuple[int, int, int, int], *args: Array | float) -> None:
