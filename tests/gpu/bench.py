@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,34 +23,12 @@ import convnet
 from convnet.api import make_ops
 from convnet.layer_types.base import TRAIN
 from convnet.net import Net as ConvNet
-from convnet.ops.cuda.driver import Kernel
 from convnet.profile import profile
 from convnet.report import columns
 from convnet.roofline import FP32, GPUS, Gpu, floor
 from tests.benchmarks.bench import HEADER, NETS, Net, Side, measure, report
 from tests.benchmarks.our_worker import build
 from tests.gpu import ROOT, gpu_name, machine, why_not
-
-
-class WaitingDriver:
-    """A driver whose kernels are done when their call returns."""
-
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._driver, name)
-
-    def kernel(self, file: str, name: str, **constants: Any) -> Kernel:
-        kernel = self._driver.kernel(file, name, **constants)
-
-        def launch(
-            grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
-        ) -> None:
-            kernel(grid, block, args, shared)
-            self._driver.synchronize()
-
-        return launch
 
 
 def find_gpu(full_name: str) -> Gpu | None:
@@ -81,10 +58,9 @@ def bench(nets: dict[str, Net], backend: str, gpu: Gpu | None, repeats: int) -> 
         sides += [Side(peer, "torch_worker", [*arguments, *more]) for peer, more in peers]
         report(name, net, measure(sides, repeats, clock=0))
     for name, net in nets.items():
-        ops = make_ops(backend)
-        waiting = type(ops)(WaitingDriver(ops._driver))  # type: ignore[call-arg, attr-defined]
         print(f"\n{name}: a training step call by call")
-        print(columns(call_rows(build(net.files, net.side, net.batch, waiting), gpu, repeats), 2))
+        built = build(net.files, net.side, net.batch, make_ops(backend))
+        print(columns(call_rows(built, gpu, repeats), 2))
 
 
 def parse_peak(text: str) -> Gpu:
